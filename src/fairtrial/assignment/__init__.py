@@ -1,0 +1,1 @@
+"""Assignment as a pure function of unit, experiment and salt."""

@@ -1,0 +1,1 @@
+"""From arm statistics to a scorecard, as a pure function."""

@@ -1,0 +1,201 @@
+"""The one result: what was planned, what came, what it means, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from fairtrial.decisions.decision import Decision, GuardrailState
+from fairtrial.diagnostics.finding import Finding
+from fairtrial.errors import UnknownNameError
+from fairtrial.spec.metric import Direction, Role
+from fairtrial.stats.reading import Intake
+from fairtrial.stats.result import Estimate, Interval, Unavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guardrail:
+    """Status of a guardrail metric for one treatment.
+
+    Attributes:
+        status: `ALERT` stops a launch, `UNAVAILABLE` is never a pass.
+        harm: Effect turned so that positive is worse, in the metric's unit.
+        interval: Its confidence interval.
+        margin: Harm tolerated, in the metric's unit.
+        non_inferior: Whether the whole interval lies within the margin.
+        reason: One sentence.
+    """
+
+    status: GuardrailState
+    harm: float | None
+    interval: Interval | None
+    margin: float | None
+    non_inferior: bool | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One metric, one treatment against the control; exactly one of estimate and unavailable is set.
+
+    Attributes:
+        reading: What the estimate says in the metric's direction; `unavailable` when there is none.
+    """
+
+    metric: str
+    kind: Literal["proportion", "mean", "count", "ratio"]
+    role: Role
+    direction: Direction
+    treatment: str
+    estimate: Estimate | None
+    unavailable: Unavailable | None
+    reading: Literal["better", "worse", "inconclusive", "unavailable"]
+    guardrail: Guardrail | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incremental:
+    """What the treatment added to its own arm: effect times units, on the primary metric.
+
+    Attributes:
+        value: Additional outcomes (conversions, revenue, ...) in the treatment arm.
+        interval: The effect's interval times the arm's units.
+        share: Part of the treatment arm's outcomes that is incremental; None when the arm has none.
+    """
+
+    metric: str
+    treatment: str
+    value: float
+    interval: Interval
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmSummary:
+    """One arm: its units and its planned and observed share."""
+
+    key: str
+    role: Literal["control", "treatment"]
+    n: int
+    planned_share: float | None
+    observed_share: float
+    planned_n: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStatus:
+    """What was planned, what of it is there, and what the data could show.
+
+    Attributes:
+        planned_n: Units in total called for; None when no plan was recorded.
+        planned_from: Where `planned_n` comes from.
+        actual_n: Units analysed.
+        complete: Whether the plan's sample (or its longest run) has been reached.
+        min_days_met: Whether the shortest run has been reached.
+        max_days_reached: Whether the longest run has been reached.
+        days: Days from start to the look; None when no schedule was given.
+        planned_mde: The MDE of the plan, as declared.
+        mde_kind: Whether `planned_mde` is relative or absolute.
+        power_at_mde: Power at the planned MDE with the units that came; never at the observed effect.
+        detectable_effect: Smallest effect in the primary metric's unit that these units detect with the planned power.
+        detectable_lift: The same relative to the control.
+        reason: One sentence.
+    """
+
+    planned_n: int | None
+    planned_from: Literal["sample_size", "power", "none"]
+    actual_n: int
+    complete: bool
+    min_days_met: bool
+    max_days_reached: bool
+    days: float | None
+    planned_mde: float | None
+    mde_kind: Literal["relative", "absolute"]
+    power_at_mde: float | None
+    detectable_effect: float | None
+    detectable_lift: float | None
+    alpha: float
+    power: float
+    method: str
+    alternative: str
+    objective: str
+    correction: str
+    secondary_correction: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Srm:
+    """Sample-ratio check against the planned shares; `skipped` says why."""
+
+    status: Literal["ok", "warning", "mismatch", "skipped"]
+    chi_square: float | None
+    df: int | None
+    p_value: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scorecard:
+    """The result of one look at one experiment.
+
+    Attributes:
+        experiment: Key of the experiment.
+        unit: What a unit is called (the unit column), for people.
+        treatment: The treatment that the experiment's verdict speaks of.
+        decision: The experiment's decision: the best treatment among those not stopped.
+        decisions: By treatment, in declared order.
+        looks: Looks taken before this one.
+    """
+
+    schema_version: int
+    experiment: str
+    name: str
+    kind: str
+    hypothesis: str
+    version: str
+    spec_hash: str
+    code_version: str
+    unit: str
+    as_of: str | None
+    control: str
+    primary: str
+    looks: int
+    error_control: str
+    decision: Decision
+    treatment: str
+    decisions: dict[str, Decision]
+    arms: tuple[ArmSummary, ...]
+    plan: PlanStatus
+    srm: Srm
+    comparisons: tuple[Comparison, ...]
+    incremental: tuple[Incremental, ...]
+    findings: tuple[Finding, ...]
+    intake: Intake
+
+    def to_json(self, *, indent: int = 2) -> str:
+        """Strict, stable JSON: fields in declared order, infinite ends as null."""
+        encoded = msgspec.json.encode(self)
+        return msgspec.json.format(encoded, indent=indent).decode()
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form as plain dictionaries and lists."""
+        decoded: dict[str, object] = msgspec.json.decode(msgspec.json.encode(self))
+        return decoded
+
+    def comparison(self, metric: str, treatment: str | None = None) -> Comparison:
+        """The comparison of `metric` for `treatment` (default: the only one).
+
+        Raises:
+            UnknownNameError: No such metric or treatment.
+        """
+        wanted = treatment or next(iter(self.decisions))
+        for comparison in self.comparisons:
+            if comparison.metric == metric and comparison.treatment == wanted:
+                return comparison
+        known = list(dict.fromkeys(c.metric for c in self.comparisons))
+        if metric in known:
+            raise UnknownNameError.among("treatment", wanted, self.decisions)
+        raise UnknownNameError.among("metric", metric, known)

@@ -1,0 +1,1 @@
+"""Metrics: what each kind needs read and how it is estimated."""

@@ -1,0 +1,1 @@
+"""A scorecard as terminal text, HTML and JSON."""

@@ -1,0 +1,1 @@
+"""The experiment spec: its parts, its loader, and the forms translated into it."""

@@ -1,0 +1,111 @@
+"""Where the data is and in which of three shapes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from fairtrial.spec.base import Name, SpecModel
+
+Scalar = str | int | float | bool
+
+
+class SourceSpec(SpecModel):
+    """Address of the data, whatever its shape."""
+
+    source: str = Field(min_length=1)
+    """A Parquet or CSV file or a folder of them, or a URL: `duckdb:///file.db`, `sqlite:///file.db`,
+    `postgresql://user@host/db`, `spark://local`. A relative path counts from the spec's file."""
+    where: dict[Name, Scalar] = Field(default_factory=dict[str, Scalar])
+    """Keep only rows with these values (column: value)."""
+
+
+class UnitsData(SourceSpec):
+    """Shape A: a unit table, one row per randomised unit."""
+
+    shape: Literal["units"] = "units"
+    table: Name | None = None
+    """Table name, when the source is a database."""
+    arm: Name = "arm"
+    """Column that names the unit's arm."""
+    unit: Name | None = None
+    """Column that identifies the unit; without it repeats cannot be seen, and the report says so."""
+    repeated: Literal["error", "mean", "sum"] = "error"
+    """What several rows of one unit mean: an error, or measurements to average or to sum per unit."""
+    post_assignment: tuple[Name, ...] = ()
+    """Columns measured after assignment; none of them may serve as a covariate."""
+
+
+class LogTable(SpecModel):
+    """Assignments or exposures: who, in which arm, when."""
+
+    table: Name
+    unit: Name = "unit"
+    arm: Name = "arm"
+    time: Name = "time"
+
+
+class FactTable(SpecModel):
+    """Outcome events: whose, when, and what makes an event unique."""
+
+    table: Name
+    unit: Name = "unit"
+    time: Name = "time"
+    event_id: Name | None = None
+    """Column that identifies the event; repeats of an id are dropped and counted."""
+
+
+class LogsData(SourceSpec):
+    """Shape B: logs of assignments (and exposures) beside fact tables of events."""
+
+    shape: Literal["logs"] = "logs"
+    assignments: LogTable
+    exposures: LogTable | None = None
+    """Name it for a triggered analysis (units from their first exposure); without it: intention to treat."""
+    facts: dict[Name, FactTable] = Field(default_factory=dict[str, FactTable])
+    window_days: Annotated[float, Field(gt=0)] | None = None
+    """Events count for this many days from the unit's start; without it, to the end of the data."""
+
+
+class MomentColumns(SpecModel):
+    """Columns of a table of aggregates that hold one metric."""
+
+    n: Name | None = None
+    """Units; default: the table's `n`."""
+    successes: Name | None = None
+    """Units with outcome 1 (proportions)."""
+    mean: Name | None = None
+    variance: Name | None = None
+    """Sample variance, divisor n - 1."""
+    sum: Name | None = None
+    sum_squares: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> MomentColumns:
+        forms = [
+            self.successes is not None,
+            self.mean is not None and self.variance is not None,
+            self.sum is not None and self.sum_squares is not None,
+        ]
+        given = sum(x is not None for x in (self.successes, self.mean, self.variance, self.sum, self.sum_squares))
+        if sum(forms) != 1 or given != (1 if forms[0] else 2):
+            raise ValueError("name one form: `successes`, or `mean` and `variance`, or `sum` and `sum_squares`")
+        return self
+
+
+class AggregatesData(SourceSpec):
+    """Shape C: ready counts or moments, one row per arm (rows of one arm add up)."""
+
+    shape: Literal["aggregates"] = "aggregates"
+    table: Name | None = None
+    arm: Name = "arm"
+    n: Name = "n"
+    """Column of the number of units."""
+    metric: Name | None = None
+    """Column that names the row's metric, when each metric has rows of its own."""
+    columns: dict[Name, MomentColumns] = Field(default_factory=dict[str, MomentColumns])
+    """By metric key: the columns that hold it."""
+
+
+DataSpec = Annotated[UnitsData | LogsData | AggregatesData, Field(discriminator="shape")]

@@ -1,0 +1,194 @@
+"""One experiment of any kind: the one form that everything else is translated into."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from typing import Literal, cast
+
+from pydantic import Field, model_validator
+
+from fairtrial.errors import UnknownNameError, did_you_mean
+from fairtrial.spec.base import ExperimentKey, Name, SpecModel
+from fairtrial.spec.data import AggregatesData, DataSpec, LogsData, UnitsData
+from fairtrial.spec.metric import EventValue, MetricSpec
+from fairtrial.spec.plan import PlanSpec, ScheduleSpec, VariantSpec
+
+SHARE_TOLERANCE = 1e-6
+DESIGN_FREE = {"status", "name", "description", "owner"}
+"""Fields that say nothing of the design and stay out of the spec hash."""
+
+
+class ExperimentSpec(SpecModel):
+    """An experiment: its arms, metrics, plan and data.
+
+    A short spec needs `key`, `arms`, `metrics` and `plan`; arms may be a mapping of
+    name to share, and the arm named `control` is the control unless said otherwise.
+    """
+
+    schema_version: Literal[1] = 1
+    key: ExperimentKey
+    kind: Literal["ab_test", "holdout"] = "ab_test"
+    """`holdout`: the treatment is the campaign, the control is held out; incremental outcomes are reported."""
+    name: str = ""
+    description: str = ""
+    hypothesis: str = ""
+    owner: str = ""
+    version: str = "1.0.0"
+    """Version of this design."""
+    status: Literal["draft", "running", "stopped", "completed", "decided", "archived"] | None = None
+    arms: tuple[VariantSpec, ...] = Field(min_length=2)
+    """The variants; the control and one treatment at least."""
+    control: Name = "control"
+    """Key of the control arm."""
+    allocation: Literal["fixed", "adaptive", "unknown"] = "fixed"
+    """`adaptive` shares move by design, `unknown` shares were not recorded: neither can be checked for a mismatch."""
+    metrics: tuple[MetricSpec, ...] = Field(min_length=1)
+    plan: PlanSpec = PlanSpec()
+    schedule: ScheduleSpec | None = None
+    data: DataSpec | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, raw: object) -> object:
+        if not isinstance(raw, dict):
+            return raw
+        fields = dict(cast("dict[str, object]", raw))
+        arms = fields.get("arms")
+        if isinstance(arms, dict):
+            fields["arms"] = [{"key": key, "allocation": share} for key, share in cast("dict[str, object]", arms).items()]
+        elif isinstance(arms, list | tuple):
+            fields["arms"] = [{"key": arm} if isinstance(arm, str) else arm for arm in cast("list[object]", arms)]
+        data = fields.get("data")
+        if isinstance(data, dict) and "shape" not in data:
+            fields["data"] = {"shape": "logs" if "assignments" in data else "units", **cast("dict[str, object]", data)}
+        metrics = fields.get("metrics")
+        if isinstance(metrics, list | tuple) and len(cast("list[object]", metrics)) == 1:
+            only = cast("list[object]", metrics)[0]
+            if isinstance(only, dict) and "role" not in only:
+                fields["metrics"] = [{**cast("dict[str, object]", only), "role": "primary"}]
+        return fields
+
+    @model_validator(mode="after")
+    def _arms_agree(self) -> ExperimentSpec:
+        keys = [arm.key for arm in self.arms]
+        _no_repeats("arm", keys)
+        if self.control not in keys:
+            raise ValueError(f"no control: no arm is named {self.control!r}; set `control` to one of {keys}")
+        shares = [arm.allocation for arm in self.arms if arm.allocation is not None]
+        if shares and len(shares) != len(keys):
+            raise ValueError("allocation must be given for every arm or for none")
+        if shares and self.allocation != "fixed":
+            raise ValueError(f"allocation is {self.allocation!r}, so the arms carry no shares; leave them out")
+        if shares and abs(math.fsum(shares) - 1.0) > SHARE_TOLERANCE:
+            raise ValueError(f"allocations must sum to 1, got {math.fsum(shares):g}; leave them out for equal shares")
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_agree(self) -> ExperimentSpec:
+        _no_repeats("metric", [metric.key for metric in self.metrics])
+        primaries = [metric.key for metric in self.metrics if metric.role == "primary"]
+        if len(primaries) > 1:
+            raise ValueError(f"one metric carries the decision: at most one is primary, got {primaries}; make the others secondary")
+        if not primaries:
+            raise ValueError("no primary metric: give one metric `role: primary`")
+        if self.plan.objective == "non_inferiority" and self.primary.margin is None:
+            raise ValueError(f"objective non_inferiority needs a margin on the primary metric '{self.primary.key}'")
+        return self
+
+    @model_validator(mode="after")
+    def _data_fits(self) -> ExperimentSpec:
+        data = self.data
+        for metric in self.metrics:
+            sources = metric_sources(metric)
+            events = {role: source for role, source in sources.items() if isinstance(source, EventValue)}
+            if isinstance(data, UnitsData | AggregatesData) and events:
+                raise ValueError(f"metric '{metric.key}': facts need data of shape 'logs', this is '{data.shape}'")
+            if isinstance(data, LogsData):
+                _facts_known(metric, events, data)
+            if isinstance(data, UnitsData):
+                late = sorted(
+                    {s for r, s in sources.items() if r.startswith("covariate") and isinstance(s, str)} & set(data.post_assignment)
+                )
+                if late:
+                    raise ValueError(
+                        f"metric '{metric.key}': covariate {late} is measured after assignment; adjusting for it biases the effect"
+                    )
+            if isinstance(data, AggregatesData) and any(r.startswith("covariate") for r in sources):
+                raise ValueError(f"metric '{metric.key}': ready aggregates carry no covariate; leave it out")
+        return self
+
+    @property
+    def primary(self) -> MetricSpec:
+        """The metric that carries the decision."""
+        return next(metric for metric in self.metrics if metric.role == "primary")
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """Keys of the arms other than the control, in declared order."""
+        return tuple(arm.key for arm in self.arms if arm.key != self.control)
+
+    @property
+    def shares(self) -> dict[str, float] | None:
+        """Planned share of each arm, summing to 1; None when they are not known or not fixed."""
+        if self.allocation != "fixed":
+            return None
+        equal = 1.0 / len(self.arms)
+        raw = {arm.key: equal if arm.allocation is None else arm.allocation for arm in self.arms}
+        total = math.fsum(raw.values())
+        return {key: share / total for key, share in raw.items()}
+
+    def metric(self, key: str) -> MetricSpec:
+        """The metric named `key`.
+
+        Raises:
+            UnknownNameError: There is none.
+        """
+        for metric in self.metrics:
+            if metric.key == key:
+                return metric
+        raise UnknownNameError.among("metric", key, [metric.key for metric in self.metrics])
+
+    @property
+    def spec_hash(self) -> str:
+        """SHA-256 of the design in canonical JSON: equal designs have equal hashes."""
+        design = self.model_dump(mode="json", exclude=DESIGN_FREE)
+        text = json.dumps(design, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def metric_sources(metric: MetricSpec) -> dict[str, str | EventValue]:
+    """Where each number of a metric comes from, by its part.
+
+    Returns:
+        `outcome` or `numerator` and `denominator`, then `covariate` and
+        `covariate_denominator` where declared; a default column is filled in.
+    """
+    if metric.kind == "ratio":
+        parts = {
+            "numerator": metric.numerator,
+            "denominator": metric.denominator,
+            "covariate": metric.covariate,
+            "covariate_denominator": metric.covariate_denominator,
+        }
+    else:
+        parts = {"outcome": metric.column or metric.key, "covariate": metric.covariate}
+    return {part: source for part, source in parts.items() if source is not None}
+
+
+def _no_repeats(what: str, keys: list[str]) -> None:
+    repeated = sorted(key for key, count in Counter(keys).items() if count > 1)
+    if repeated:
+        raise ValueError(f"{what} names must be unique, got {repeated} twice")
+
+
+def _facts_known(metric: MetricSpec, events: dict[str, EventValue], data: LogsData) -> None:
+    for part, event in events.items():
+        if event.fact not in data.facts:
+            raise ValueError(
+                f"metric '{metric.key}': no fact named {event.fact!r} in data.facts, known: {list(data.facts)}. {did_you_mean(event.fact, data.facts)}"
+            )
+        if event.before_days is not None and not part.startswith("covariate"):
+            raise ValueError(f"metric '{metric.key}': before_days is for covariates, not for the {part}")

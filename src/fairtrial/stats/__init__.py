@@ -1,0 +1,1 @@
+"""Statistics: sufficient statistics, tests, intervals, corrections, power; numpy and scipy only."""

@@ -1,0 +1,104 @@
+"""One read of an experiment's data: arm statistics and what happened on the way in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fairtrial.stats.moments import CoMoments
+from fairtrial.stats.result import Unavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeStats:
+    """Sufficient statistics of one metric in one arm.
+
+    Attributes:
+        moments: Over the metric's columns in the order outcome (or numerator),
+            denominator, covariate (or its numerator), covariate's denominator;
+            columns that the metric does not have are left out.
+        missing: Units of the arm whose outcome was NULL or NaN, before the
+            metric's `missing` rule was applied.
+        missing_covariate: Units whose covariate was missing and was set to the
+            covariate's pooled mean.
+        minimum: Smallest outcome, after the `missing` rule; None when not read.
+        maximum: Largest outcome, after the `missing` rule; None when not read.
+    """
+
+    moments: CoMoments
+    missing: int = 0
+    missing_covariate: int = 0
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmStats:
+    """What an analysis needs to know of one arm.
+
+    Attributes:
+        n: Units assigned to the arm and analysed, >= 0.
+        outcomes: By metric key; `Unavailable` where the data cannot give it.
+    """
+
+    n: int
+    outcomes: Mapping[str, OutcomeStats | Unavailable]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """What was read and what was left out, and why.
+
+    Attributes:
+        source: The data's address, without credentials.
+        engine: Engine that computed the arm statistics ("duckdb", "memory", ...).
+        fingerprint: SHA-256 of source, columns, row count and integer totals.
+        shape: `units` (one row a unit), `logs` or `aggregates`.
+        population: Who is analysed.
+        rows: Rows read from the unit table or the assignment log.
+        units: Distinct units analysed, over all arms; equal to the arms' sum.
+        units_checked: Whether the unit column was named, so that repeats could be seen.
+        repeated_rows: Rows beyond the first of a unit that were collapsed into it.
+        units_in_two_arms: Units seen in more than one arm, left out.
+        rows_without_arm: Rows whose arm is NULL, left out.
+        unknown_arms: Rows by arm name that the spec does not know, left out.
+        duplicate_events: Outcome events dropped for a repeated event id.
+        unknown_unit_events: Outcome events of units that were never assigned, left out.
+        early_events: Outcome events before the unit's start, left out.
+        late_events: Outcome events after the unit's window, left out.
+        untimed_events: Outcome events without a time, left out.
+        assigned: Units assigned per arm, when the population is `triggered`.
+        clusters: Columns in which rows group and each group lies in one arm:
+            name and number of groups; a sign that the rows are not the unit.
+        notes: Plain sentences on rules that were applied while reading.
+    """
+
+    source: str
+    engine: str
+    fingerprint: str
+    shape: Literal["units", "logs", "aggregates"]
+    population: Literal["intention_to_treat", "triggered"] = "intention_to_treat"
+    rows: int
+    units: int
+    units_checked: bool = True
+    repeated_rows: int = 0
+    units_in_two_arms: int = 0
+    rows_without_arm: int = 0
+    unknown_arms: Mapping[str, int] = field(default_factory=dict[str, int])
+    duplicate_events: int = 0
+    unknown_unit_events: int = 0
+    early_events: int = 0
+    late_events: int = 0
+    untimed_events: int = 0
+    assigned: Mapping[str, int] = field(default_factory=dict[str, int])
+    clusters: Mapping[str, int] = field(default_factory=dict[str, int])
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Arm statistics by arm key, every arm of the spec present, and their intake."""
+
+    arms: Mapping[str, ArmStats]
+    intake: Intake

@@ -1,0 +1,1 @@
+"""Where the data is: one query in its engine, arm statistics out."""
