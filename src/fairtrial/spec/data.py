@@ -83,13 +83,9 @@ class MomentColumns(SpecModel):
 
     @model_validator(mode="after")
     def _one_form(self) -> MomentColumns:
-        forms = [
-            self.successes is not None,
-            self.mean is not None and self.variance is not None,
-            self.sum is not None and self.sum_squares is not None,
-        ]
-        given = sum(x is not None for x in (self.successes, self.mean, self.variance, self.sum, self.sum_squares))
-        if sum(forms) != 1 or given != (1 if forms[0] else 2):
+        forms = (self.successes,), (self.mean, self.variance), (self.sum, self.sum_squares)
+        named = [form for form in forms if any(column is not None for column in form)]
+        if len(named) != 1 or None in named[0]:
             raise ValueError("name one form: `successes`, or `mean` and `variance`, or `sum` and `sum_squares`")
         return self
 

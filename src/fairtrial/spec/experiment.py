@@ -108,15 +108,12 @@ class ExperimentSpec(SpecModel):
                 raise ValueError(f"metric '{metric.key}': facts need data of shape 'logs', this is '{data.shape}'")
             if isinstance(data, LogsData):
                 _facts_known(metric, events, data)
-            if isinstance(data, UnitsData):
-                late = sorted(
-                    {s for r, s in sources.items() if r.startswith("covariate") and isinstance(s, str)} & set(data.post_assignment)
+            covariates = [source for part, source in sources.items() if part.startswith("covariate")]
+            if isinstance(data, UnitsData) and (late := [name for name in covariates if name in data.post_assignment]):
+                raise ValueError(
+                    f"metric '{metric.key}': covariate {late} is measured after assignment; adjusting for it biases the effect"
                 )
-                if late:
-                    raise ValueError(
-                        f"metric '{metric.key}': covariate {late} is measured after assignment; adjusting for it biases the effect"
-                    )
-            if isinstance(data, AggregatesData) and any(r.startswith("covariate") for r in sources):
+            if isinstance(data, AggregatesData) and covariates:
                 raise ValueError(f"metric '{metric.key}': ready aggregates carry no covariate; leave it out")
         return self
 
@@ -166,13 +163,10 @@ def metric_sources(metric: MetricSpec) -> dict[str, str | EventValue]:
         `outcome` or `numerator` and `denominator`, then `covariate` and
         `covariate_denominator` where declared; a default column is filled in.
     """
+    parts: dict[str, str | EventValue | None]
     if metric.kind == "ratio":
-        parts = {
-            "numerator": metric.numerator,
-            "denominator": metric.denominator,
-            "covariate": metric.covariate,
-            "covariate_denominator": metric.covariate_denominator,
-        }
+        parts = {"numerator": metric.numerator, "denominator": metric.denominator}
+        parts |= {"covariate": metric.covariate, "covariate_denominator": metric.covariate_denominator}
     else:
         parts = {"outcome": metric.column or metric.key, "covariate": metric.covariate}
     return {part: source for part, source in parts.items() if source is not None}
@@ -187,8 +181,7 @@ def _no_repeats(what: str, keys: list[str]) -> None:
 def _facts_known(metric: MetricSpec, events: dict[str, EventValue], data: LogsData) -> None:
     for part, event in events.items():
         if event.fact not in data.facts:
-            raise ValueError(
-                f"metric '{metric.key}': no fact named {event.fact!r} in data.facts, known: {list(data.facts)}. {did_you_mean(event.fact, data.facts)}"
-            )
+            known = f"known: {list(data.facts)}. {did_you_mean(event.fact, data.facts)}".rstrip(". ")
+            raise ValueError(f"metric '{metric.key}': no fact named {event.fact!r} in data.facts, {known}")
         if event.before_days is not None and not part.startswith("covariate"):
             raise ValueError(f"metric '{metric.key}': before_days is for covariates, not for the {part}")

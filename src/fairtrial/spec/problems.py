@@ -1,0 +1,150 @@
+"""Turn a failed validation into one error that a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import UnionType
+from typing import Annotated, Literal, TypeVar, Union, cast, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from fairtrial.errors import SpecError, did_you_mean
+
+Loc = tuple[int | str, ...]
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+def validated(model: type[AnyModel], raw: object, *, what: str) -> AnyModel:
+    """Build `model` from `raw`, or say everything that is wrong with it.
+
+    Args:
+        model: The spec class.
+        raw: What came, usually a mapping read from a file.
+        what: What is being read, for the message ("spec 'checkout' in catalog.yaml").
+
+    Raises:
+        SpecError: One or more rules are broken; all of them are listed.
+    """
+    if not isinstance(raw, Mapping):
+        raise SpecError(f"A {what} must be a mapping of keys to values, got {type(raw).__name__}.")
+    try:
+        return model.model_validate(dict(cast("Mapping[str, object]", raw)))
+    except ValidationError as error:
+        problems = list(dict.fromkeys(_describe(model, detail) for detail in _relevant(error.errors())))
+    if len(problems) == 1:
+        raise SpecError(f"The {what} breaks a rule: {problems[0]}")
+    listed = "".join(f"\n  - {problem}" for problem in problems)
+    raise SpecError(f"The {what} breaks {len(problems)} rules:{listed}")
+
+
+def _relevant(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Of a value that may be a name or a mapping, keep the complaint that fits what came."""
+    kept: list[ErrorDetails] = []
+    for detail in details:
+        loc = detail["loc"]
+        as_text = any(isinstance(part, str) and part.startswith(("constrained-str", "str")) for part in loc)
+        if as_text and isinstance(detail["input"], Mapping):
+            continue
+        if "EventValue" in loc and loc[-1] == "EventValue" and not isinstance(detail["input"], Mapping):
+            continue
+        if detail["type"] == "too_short" and len(details) > 1:
+            continue  # items that failed are not counted; their own complaints say why
+        kept.append(detail)
+    return kept or details
+
+
+def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
+    loc, kind, value = detail["loc"], detail["type"], detail["input"]
+    where = _path(loc)
+    context = cast("dict[str, object]", detail.get("ctx", {}))
+    if kind == "extra_forbidden":
+        known = sorted(_keys_at(model, loc[:-1]))
+        return _sentence(
+            f"unknown key {loc[-1]!r} in {_path(loc[:-1]) or 'the spec'}; known keys: {known}.", did_you_mean(str(loc[-1]), known)
+        )
+    if kind == "missing":
+        return f"{where} is required."
+    if kind in {"literal_error", "union_tag_invalid"}:
+        expected = _quoted(str(context.get("expected") or context.get("expected_tags") or ""))
+        got = context.get("tag", value)
+        tag = str(context.get("discriminator", "")).strip("'")
+        name = f"{where}.{tag}" if kind == "union_tag_invalid" else where
+        return _sentence(f"{name} must be one of {expected}, got {got!r}.", did_you_mean(str(got), expected))
+    if kind == "union_tag_not_found":
+        tag = str(context.get("discriminator", "")).strip("'")
+        return f"{where} needs the key {tag!r}."
+    if kind == "value_error":
+        message = str(context.get("error", detail["msg"]))
+        return f"{where}: {message}." if where else f"{message}."
+    return _sentence(f"{where}: {_lower_first(detail['msg'])}, got {_short(value)}.", _hint(loc, value))
+
+
+def _hint(loc: Loc, value: object) -> str:
+    if loc and loc[-1] == "alpha" and isinstance(value, int | float) and 1 < value < 100:
+        return f"alpha is an error rate: for {value:g}% confidence write alpha: {1 - value / 100:g}."
+    if loc and loc[-1] in {"power", "allocation"} and isinstance(value, int | float) and 1 < value <= 100:
+        return f"Fractions, not percent: write {value / 100:g}."
+    return ""
+
+
+def _path(loc: Loc) -> str:
+    text = ""
+    for part in loc:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part in {"proportion", "mean", "count", "ratio", "units", "logs", "aggregates", "EventValue"} or part.startswith(
+            ("constrained-str", "function-")
+        ):
+            continue
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def _keys_at(model: type[BaseModel], loc: Loc) -> Iterable[str]:
+    """Names of the fields that are allowed at a place in the spec."""
+    candidates: list[type[BaseModel]] = [model]
+    for part in loc:
+        named = [c for c in candidates if part == c.__name__ or part in _tags(c)]
+        if named:
+            candidates = named
+            continue
+        fields = [c.model_fields[part].annotation for c in candidates if isinstance(part, str) and part in c.model_fields]
+        if fields:
+            candidates = [found for annotation in fields for found in _models_in(annotation)]
+    return {name for candidate in candidates for name in candidate.model_fields}
+
+
+def _tags(model: type[BaseModel]) -> set[object]:
+    tags: set[object] = set()
+    for name in ("kind", "shape"):
+        field = model.model_fields.get(name)
+        if field is not None and get_origin(field.annotation) is Literal:
+            tags |= set(get_args(field.annotation))
+    return tags
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in {Annotated, Union, UnionType, tuple, list, dict}:
+        return [found for argument in get_args(annotation) for found in _models_in(argument)]
+    return []
+
+
+def _quoted(expected: str) -> list[str]:
+    return [part.strip().strip("'") for part in expected.replace(" or ", ", ").split(",") if part.strip()]
+
+
+def _sentence(text: str, hint: str) -> str:
+    return f"{text} {hint}".rstrip()
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
