@@ -109,7 +109,6 @@ NOT_BUILT_YET = {
     "balance_smd_binary",
     "balance_smd_categorical",
     "balance_hotelling_omnibus",
-    # g_quasi: Quasi-experiments: difference in differences, staggered adoption, regression discontinuity, synthetic control, IV, interrupted series
     "difference_in_differences_2x2",
     "did_two_way_fixed_effects",
     "did_repeated_cross_section_from_cells",

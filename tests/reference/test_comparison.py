@@ -23,7 +23,7 @@ LOOSE = {"rel": 1e-3, "abs": 1e-6}
         (math.inf, "Infinity", EXACT),
         (-math.inf, "-Infinity", EXACT),
         (True, True, EXACT),
-        (np.bool_(False), False, EXACT),  # noqa: FBT003 - the value is the case
+        (np.bool_(False), False, EXACT),
         (None, None, EXACT),
         ("18446744073709551615", "18446744073709551615", EXACT),
         ([(0, 1)], [[0, 1]], EXACT),

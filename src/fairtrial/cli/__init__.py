@@ -1,1 +1,5 @@
-"""The command line."""
+"""The command line: `fairtrial <verb>`."""
+
+from fairtrial.cli.app import main
+
+__all__ = ["main"]

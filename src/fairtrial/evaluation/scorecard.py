@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from fairtrial._hooks import views
 from fairtrial.decisions.decision import Decision, GuardrailState
+from fairtrial.diagnostics.allocation import SrmCheck
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import UnknownNameError
 from fairtrial.spec.metric import Direction, Role
@@ -21,9 +23,10 @@ class Guardrail:
 
     Attributes:
         status: `ALERT` stops a launch, `UNAVAILABLE` is never a pass.
-        harm: Effect turned so that positive is worse, in the metric's unit.
+        harm: Effect turned so that positive is worse, on `scale`.
         interval: Its confidence interval.
-        margin: Harm tolerated, in the metric's unit.
+        margin: Harm tolerated, on `scale`.
+        scale: `absolute` is the metric's unit, `relative` a fraction of the control's value.
         non_inferior: Whether the whole interval lies within the margin.
         reason: One sentence.
     """
@@ -32,6 +35,7 @@ class Guardrail:
     harm: float | None
     interval: Interval | None
     margin: float | None
+    scale: Literal["absolute", "relative"]
     non_inferior: bool | None
     reason: str
 
@@ -127,17 +131,6 @@ class PlanStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Srm:
-    """Sample-ratio check against the planned shares; `skipped` says why."""
-
-    status: Literal["ok", "warning", "mismatch", "skipped"]
-    chi_square: float | None
-    df: int | None
-    p_value: float | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Scorecard:
     """The result of one look at one experiment.
 
@@ -169,7 +162,7 @@ class Scorecard:
     decisions: dict[str, Decision]
     arms: tuple[ArmSummary, ...]
     plan: PlanStatus
-    srm: Srm
+    srm: SrmCheck
     comparisons: tuple[Comparison, ...]
     incremental: tuple[Incremental, ...]
     findings: tuple[Finding, ...]
@@ -184,6 +177,17 @@ class Scorecard:
         """The JSON form as plain dictionaries and lists."""
         decoded: dict[str, object] = msgspec.json.decode(msgspec.json.encode(self))
         return decoded
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame with one row per metric and treatment."""
+        return views().to_frame(self)
+
+    def explain(self) -> str:
+        """What the result says, in plain language, claiming only what the method allows."""
+        return views().explain(self)
+
+    def _repr_html_(self) -> str:
+        return views().repr_html(self)
 
     def comparison(self, metric: str, treatment: str | None = None) -> Comparison:
         """The comparison of `metric` for `treatment` (default: the only one).

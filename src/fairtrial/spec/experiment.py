@@ -96,6 +96,10 @@ class ExperimentSpec(SpecModel):
             raise ValueError("no primary metric: give one metric `role: primary`")
         if self.plan.objective == "non_inferiority" and self.primary.margin is None:
             raise ValueError(f"objective non_inferiority needs a margin on the primary metric '{self.primary.key}'")
+        if self.plan.objective == "non_inferiority" and self.primary.margin_kind != "absolute":
+            raise ValueError(
+                f"objective non_inferiority reads the margin of '{self.primary.key}' in the metric's unit: margin_kind must be absolute"
+            )
         return self
 
     @model_validator(mode="after")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -13,12 +13,31 @@ import yaml
 
 from fairtrial.errors import SpecError, UnknownNameError, UsageError
 from fairtrial.spec.catalog import is_catalog_entry, translate_catalog_entry
+from fairtrial.spec.catalog_file import ValidationRules, read_catalog_file
 from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.spec.model_experiment import is_model_experiment, translate_model_experiment
 from fairtrial.spec.problems import validated
 
 SUFFIXES = (".yaml", ".yml", ".json")
 LARGEST_FILE = 10_000_000
 """Bytes; a spec is text written by people, so a larger file is something else opened by mistake."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecFile:
+    """A file of specs, its entries as they were written.
+
+    Attributes:
+        path: The file.
+        entries: By key, in the file's order.
+        previous: By key, the entries that the current one replaced.
+        rules: Ranges that entries of the catalog's form keep.
+    """
+
+    path: Path
+    entries: Mapping[str, Mapping[str, object]]
+    previous: Mapping[str, Sequence[Mapping[str, object]]] = field(default_factory=dict[str, "Sequence[Mapping[str, object]]"])
+    rules: ValidationRules = ValidationRules()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +60,31 @@ class LoadedSpec:
         return self.path.parent
 
 
-def parse_spec(raw: object, *, what: str = "experiment spec") -> ExperimentSpec:
-    """Build a spec from a mapping in normal form or in the catalog's form.
+def parse_spec(
+    raw: object, *, what: str = "experiment spec", name: str | None = None, rules: ValidationRules | None = None
+) -> ExperimentSpec:
+    """Build a spec from a mapping in normal form, in the catalog's form or in that of `ExperimentConfig`.
+
+    Args:
+        raw: The mapping.
+        what: What is being read, for messages.
+        name: Key under which the mapping stands in its file; it must agree with the spec's own,
+            and stands for it in a normal form that has none.
+        rules: Ranges that an entry of the catalog's form keeps.
 
     Raises:
         SpecError: A rule is broken; the message lists all that are.
     """
-    if is_catalog_entry(raw):
-        return translate_catalog_entry(cast("Mapping[str, object]", raw), what=what)
-    return validated(ExperimentSpec, raw, what=what)
+    if is_model_experiment(raw):
+        named = _with_default(raw, "name", name)
+        spec = translate_model_experiment(named, what=what)
+    elif is_catalog_entry(raw):
+        spec = translate_catalog_entry(cast("Mapping[str, object]", raw), what=what, name=name, rules=rules)
+    else:
+        spec = validated(ExperimentSpec, _with_default(raw, "key", name) if isinstance(raw, Mapping) else raw, what=what)
+    if name is not None and spec.key != name:
+        raise SpecError(f"The {what} calls itself {spec.key!r}; the two names must agree.")
+    return spec
 
 
 def load_specs(path: str | Path) -> dict[str, LoadedSpec]:
@@ -59,19 +94,12 @@ def load_specs(path: str | Path) -> dict[str, LoadedSpec]:
         UsageError: There is no such file or folder, or it holds no spec.
         SpecError: A file is not YAML or JSON, a spec breaks a rule, or two share a key.
     """
-    place = Path(path)
-    if not place.exists():
-        raise UsageError(f"A spec is a YAML or JSON file or a folder of them; there is no {str(path)!r}.", hint="Check the path.")
-    files = sorted(f for f in place.iterdir() if f.suffix in SUFFIXES) if place.is_dir() else [place]
     found: dict[str, LoadedSpec] = {}
-    for file in files:
-        for loaded in _load_file(file):
-            if loaded.spec.key in found:
-                other = found[loaded.spec.key].path
-                raise SpecError(f"Experiment keys must be unique: {loaded.spec.key!r} stands in {other.name} and in {file.name}.")
-            found[loaded.spec.key] = loaded
-    if not found:
-        raise UsageError(f"No spec in {str(path)!r}: it holds no {', '.join(SUFFIXES)} file with an experiment.")
+    for file in read_spec_files(path):
+        for key, raw in file.entries.items():
+            what = f"spec {key!r} in {file.path.name}" if key else f"spec in {file.path.name}"
+            spec = parse_spec(raw, what=what, name=key or None, rules=file.rules)
+            found[spec.key] = LoadedSpec(spec=spec, path=file.path, raw=raw)
     return found
 
 
@@ -93,46 +121,89 @@ def load_spec(path: str | Path, key: str | None = None) -> LoadedSpec:
     return next(iter(specs.values()))
 
 
+def read_spec_files(path: str | Path) -> list[SpecFile]:
+    """Read a file, or every spec file of a folder, without checking the entries.
+
+    Returns:
+        The files that hold entries, sorted by name.
+
+    Raises:
+        UsageError: There is no such file or folder, or it holds no spec.
+        SpecError: A file is not YAML or JSON, or two entries share a key.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise UsageError(f"A spec is a YAML or JSON file or a folder of them; there is no {str(path)!r}.", hint="Check the path.")
+    files = sorted(f for f in place.iterdir() if f.suffix in SUFFIXES) if place.is_dir() else [place]
+    read = [_read_spec_file(file) for file in files]
+    homes: dict[str, str] = {}
+    for file in read:
+        for key in file.entries:
+            if key in homes:
+                raise SpecError(f"Experiment keys must be unique: {key!r} stands in {homes[key]} and in {file.path.name}.")
+            homes[key] = file.path.name
+    if not homes:
+        raise UsageError(f"No spec in {str(path)!r}: it holds no {', '.join(SUFFIXES)} file with an experiment.")
+    return read
+
+
 def read_mapping(file: Path) -> Mapping[str, object]:
     """The mapping in a YAML or JSON file.
 
     Raises:
         SpecError: The file is too large, is not text, is not YAML or JSON, or is no mapping.
     """
+    if not file.is_file():
+        raise SpecError(f"A spec file is a file of text; {file.name} is something else.")
     if file.stat().st_size > LARGEST_FILE:
         raise SpecError(f"A spec file is at most {LARGEST_FILE // 1_000_000} MB of text; {file.name} has {file.stat().st_size:,} bytes.")
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise SpecError(f"A spec file is UTF-8 text; {file.name} is not.") from error
+    except OSError as error:
+        raise SpecError(f"A spec file must be readable; {file.name} is not: {error.strerror}.", hint="Check its permissions.") from error
     try:
         raw: object = json.loads(text, object_pairs_hook=_unique_pairs) if file.suffix == ".json" else yaml.load(text, Loader=_SpecYaml)  # noqa: S506
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
+    except SpecError as error:
+        raise SpecError(f"In {file.name}: {error.message}", hint=error.hint) from error
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2024-13-45 is a ValueError of Python's own
         raise SpecError(f"{file.name} is not valid {'JSON' if file.suffix == '.json' else 'YAML'}: {error}") from error
+    except RecursionError as error:
+        raise SpecError(f"A spec is a few levels deep; {file.name} nests without end.") from error
     if not isinstance(raw, Mapping):
         raise SpecError(f"A spec file holds a mapping of keys to values; {file.name} holds {_kind(raw)}.")
     return cast("Mapping[str, object]", raw)
 
 
-def _load_file(file: Path) -> list[LoadedSpec]:
-    raw = read_mapping(file)
+def _read_spec_file(path: Path) -> SpecFile:
+    raw = read_mapping(path)
     if "experiments" not in raw:
-        return [LoadedSpec(spec=parse_spec(raw, what=f"spec in {file.name}"), path=file, raw=raw)]
+        return SpecFile(path=path, entries={entry_key(raw): raw})
     entries = raw["experiments"]
     if not isinstance(entries, Mapping):
-        raise SpecError(f"`experiments` maps keys to specs; in {file.name} it is {_kind(entries)}.")
-    loaded: list[LoadedSpec] = []
-    for key, entry in cast("Mapping[str, object]", entries).items():
-        what = f"spec {str(key)!r} in {file.name}"
+        raise SpecError(f"`experiments` maps keys to specs; in {path.name} it is {_kind(entries)}.")
+    own = {str(key): entry for key, entry in cast("Mapping[object, object]", entries).items()}
+    for key, entry in own.items():
         if not isinstance(entry, Mapping):
-            raise SpecError(f"The {what} must be a mapping, got {_kind(entry)}.")
-        own = cast("Mapping[str, object]", entry)
-        keyed = own if is_catalog_entry(own) or "key" in own else {"key": str(key), **own}
-        spec = parse_spec(keyed, what=what)
-        if spec.key != key:
-            raise SpecError(f"The {what} calls itself {spec.key!r}; the two names must agree.")
-        loaded.append(LoadedSpec(spec=spec, path=file, raw=own))
-    return loaded
+            raise SpecError(f"The spec {key!r} in {path.name} must be a mapping, got {_kind(entry)}.")
+    file = read_catalog_file({**raw, "experiments": own}, what=f"file {path.name}")
+    return SpecFile(path=path, entries=cast("Mapping[str, Mapping[str, object]]", own), previous=file.previous_versions, rules=file.rules)
+
+
+def entry_key(raw: Mapping[str, object]) -> str:
+    """The key that a spec calls itself, in any of the three forms; empty when it has none."""
+    design = raw.get("design")
+    if is_catalog_entry(raw) and isinstance(design, Mapping):
+        key = cast("Mapping[str, object]", design).get("experiment_name")
+    else:
+        key = raw.get("name") if is_model_experiment(raw) else raw.get("key")
+    return "" if key is None else str(key)
+
+
+def _with_default(raw: object, field_name: str, value: str | None) -> Mapping[str, object]:
+    mapping = cast("Mapping[str, object]", raw)
+    return mapping if value is None or field_name in mapping else {field_name: value, **mapping}
 
 
 class _SpecYaml(yaml.SafeLoader):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Literal, TypeVar, Union, cast, get_args, get_origin
 
@@ -32,10 +32,15 @@ def validated(model: type[AnyModel], raw: object, *, what: str) -> AnyModel:
         return model.model_validate(dict(cast("Mapping[str, object]", raw)))
     except ValidationError as error:
         problems = list(dict.fromkeys(_describe(model, detail) for detail in _relevant(error.errors())))
+    raise spec_error(what, problems)
+
+
+def spec_error(what: str, problems: Sequence[str]) -> SpecError:
+    """One error for all the rules that `what` breaks, each stated in a sentence."""
     if len(problems) == 1:
-        raise SpecError(f"The {what} breaks a rule: {problems[0]}")
+        return SpecError(f"The {what} breaks a rule: {problems[0]}")
     listed = "".join(f"\n  - {problem}" for problem in problems)
-    raise SpecError(f"The {what} breaks {len(problems)} rules:{listed}")
+    return SpecError(f"The {what} breaks {len(problems)} rules:{listed}")
 
 
 def _relevant(details: list[ErrorDetails]) -> list[ErrorDetails]:

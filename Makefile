@@ -1,0 +1,80 @@
+# Two commands set everything up: `make demo` and `make test`. Nothing but Python 3.11+, git and make is needed.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+SPARK := .venv-spark
+READY := $(VENV)/.ready
+SPARK_READY := $(SPARK)/.ready
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+WORKERS ?= 2
+
+.PHONY: demo test check test-slow test-spark bench docs dist lock format clean help
+
+help:
+	@echo "demo        run a real experiment from spec to verdict"
+	@echo "test        the test suite (what needs Java, Node or Chromium is skipped, with the reason)"
+	@echo "check       format, lint, types, floors and the fast tests"
+	@echo "test-slow   calibration and other long checks"
+	@echo "test-spark  the engine contract on a local Spark (needs Java 17+)"
+	@echo "bench       the benchmarks"
+	@echo "docs        build the documentation into site/"
+	@echo "dist        build the wheel and run the demo from it, outside the checkout"
+	@echo "lock        renew requirements.lock and requirements-spark.lock"
+	@echo "format      format the code"
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("fairtrial needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+$(SPARK_READY): requirements-spark.lock pyproject.toml $(READY)
+	$(PYTHON) -m venv $(SPARK)
+	$(BIN)/uv pip install --quiet --python $(SPARK)/bin/python --require-hashes -r requirements-spark.lock
+	$(BIN)/uv pip install --quiet --python $(SPARK)/bin/python --no-deps --no-build-isolation -e .
+	@touch $(SPARK_READY)
+
+demo: $(READY)
+	@$(BIN)/fairtrial quickstart
+
+test: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not spark"
+
+check: $(READY)
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not spark and not browser and not service"
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+test-spark: $(SPARK_READY)
+	$(SPARK)/bin/python -m pytest -m spark
+
+bench: $(READY)
+	$(BIN)/python benchmarks/analysis.py
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+dist: $(READY)
+	rm -rf dist
+	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python
+	$(BIN)/python tests/run_wheel.py dist/*.whl
+
+lock: $(READY)
+	$(COMPILE) --extra postgres --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) --extra postgres --extra spark --group test pyproject.toml -c requirements.lock -o requirements-spark.lock
+
+format: $(READY)
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
+
+clean:
+	rm -rf $(VENV) $(SPARK) build dist site .pytest_cache .ruff_cache .hypothesis fairtrial-quickstart

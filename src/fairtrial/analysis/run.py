@@ -1,0 +1,48 @@
+"""Read a spec's data and judge it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fairtrial.errors import UsageError
+from fairtrial.evaluation import Look, Scorecard, evaluate
+from fairtrial.metrics import build_metrics
+from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.warehouse import read
+
+
+def analyze_spec(
+    spec: ExperimentSpec,
+    *,
+    base: Path | None = None,
+    source: str | None = None,
+    looks: Sequence[Look] = (),
+    as_of: dt.datetime | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Scorecard:
+    """Read the spec's data in its engine and evaluate it.
+
+    Args:
+        spec: The experiment, with its data.
+        base: Folder that a relative source counts from.
+        source: Address to read instead of the spec's own.
+        looks: Earlier looks, oldest first.
+        as_of: Moment of the look, for the plan's days; default: now when there is a schedule.
+        progress: Called with a sentence as each step begins.
+
+    Raises:
+        UsageError: The spec names no data.
+        DataError: The data cannot answer.
+        ConnectorError: The source cannot be reached.
+    """
+    if spec.data is None:
+        raise UsageError(f"Experiment {spec.key!r} names no data.", hint="Add a `data` section with source, arm and unit.")
+    data = spec.data if source is None else spec.data.model_copy(update={"source": source})
+    needs = [metric.needs for metric in build_metrics(spec)]
+    reading = read(data, needs, [arm.key for arm in spec.arms], base=base, progress=progress)
+    if progress is not None:
+        progress("Testing, correcting and deciding")
+    moment = as_of or (dt.datetime.now(dt.UTC) if spec.schedule is not None else None)
+    return evaluate(spec, reading, looks, as_of=moment)

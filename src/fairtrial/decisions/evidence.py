@@ -1,0 +1,72 @@
+"""What a decision rests on, and the policy it is read by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fairtrial.decisions.decision import GuardrailState
+from fairtrial.stats.result import Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One treatment's evidence, turned so that positive is better whatever the metric's direction.
+
+    Attributes:
+        invalid: Why the data cannot be trusted, one sentence each; empty when it can.
+        insufficient: Why the primary metric has no estimate yet; None when it has one.
+        effect: Improvement in the primary metric's unit.
+        interval: Interval of `effect` in force, after correction.
+        lift: Improvement relative to the control; None where the control's value is not positive.
+        lift_interval: Its interval in force.
+        significant: Whether p < alpha after correction (the interval's exclusion of 0 is read only together with it).
+        early_interval: The always-valid interval that watches for harm before the plan is complete;
+            None once it is complete, or where it cannot be had.
+        guardrails: Worst of the guardrails' states; None when none is declared.
+        guardrails_non_inferior: Whether every guardrail's interval lies within its margin.
+        guardrail_reasons: One sentence for each guardrail that does not pass.
+        planned: Whether any plan of size was recorded.
+        plan_complete: Whether the plan's sample or its longest run has been reached.
+        min_days_met: Whether the shortest run has been reached.
+        max_days_reached: Whether the longest run has been reached.
+        live: Whether units are being assigned now.
+    """
+
+    invalid: tuple[str, ...]
+    insufficient: str | None
+    effect: float | None
+    interval: Interval | None
+    lift: float | None
+    lift_interval: Interval | None
+    significant: bool
+    early_interval: Interval | None
+    guardrails: GuardrailState | None
+    guardrails_non_inferior: bool
+    guardrail_reasons: tuple[str, ...]
+    planned: bool
+    plan_complete: bool
+    min_days_met: bool
+    max_days_reached: bool
+    live: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The thresholds by which evidence is read.
+
+    Attributes:
+        objective: `non_inferiority` reads the interval against `-margin`.
+        margin: Loss tolerated under non-inferiority, in the metric's unit, >= 0.
+        practical: Smallest improvement worth launching; None when none was declared.
+        strong: Improvement that makes a launch a strong one; None when none was declared.
+        scale: Scale of `practical` and `strong`.
+        origin: Where `practical` comes from, for the reasoning.
+    """
+
+    objective: Literal["superiority", "non_inferiority"] = "superiority"
+    margin: float = 0.0
+    practical: float | None = None
+    strong: float | None = None
+    scale: Literal["relative", "absolute"] = "relative"
+    origin: Literal["declared", "planned_mde", "none"] = "none"

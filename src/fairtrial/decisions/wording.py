@@ -1,0 +1,104 @@
+"""Why a rule applied and what to do next, in sentences."""
+
+from __future__ import annotations
+
+from fairtrial.decisions.decision import State, Verdict
+from fairtrial.decisions.evidence import Evidence, Policy
+from fairtrial.stats.result import Interval
+
+
+def reasoning(rule: str, evidence: Evidence, policy: Policy) -> tuple[str, ...]:
+    """Sentences in the order in which they weighed."""
+    if rule == "0":
+        return evidence.invalid
+    sentences: list[str] = []
+    if evidence.insufficient is not None:
+        sentences.append(evidence.insufficient)
+    sentences += _on_guardrails(rule, evidence)
+    if evidence.interval is not None:
+        sentences.append(_on_interval(evidence, policy))
+        sentences += _on_size(evidence, policy)
+    if not evidence.planned:
+        sentences.append("no plan was recorded, so the data is read as complete")
+    elif not evidence.plan_complete:
+        sentences.append("the plan is not complete")
+    if not evidence.min_days_met:
+        sentences.append("the shortest planned run has not been reached")
+    return tuple(sentences)
+
+
+def next_steps(verdict: Verdict | None, reason: str, state: State, evidence: Evidence) -> tuple[str, ...]:
+    """What to do now, most urgent first."""
+    if state == "invalid":
+        stop = ("Stop the traffic: a guardrail is in alarm.",) if evidence.live and evidence.guardrails == "ALERT" else ()
+        return (*stop, "Do not read the effects: find and mend the cause first.", "Run the experiment again once the data is sound.")
+    steps: dict[str, tuple[str, ...]] = {
+        "not_enough_data": ("Rerun with more units, or choose a metric that more units reach.",),
+        "plan_incomplete": (
+            "Let the experiment run to its planned size.",
+            "Do not stop on a good or a bad day: the plan controls the error.",
+        ),
+        "guardrail": ("Find out why the guardrail moved before anything else.", "Mend it and test again."),
+        "harm": ("Find out why the treatment does worse.",),
+        "guardrail_unavailable": ("Get the guardrail's data: no data is not a pass.",),
+        "strong": ("Launch.", "Keep the guardrails on watch after the launch."),
+        "practical": ("Launch in stages while guardrails are monitored.",),
+        "small": ("Weigh the gain against what it costs to launch and to keep.",),
+        "futile": ("Do not launch: an effect worth launching is ruled out.", "Try a bolder change."),
+        "inconclusive": ("Do not launch on this evidence.", "Plan a larger test, use a covariate, or choose a more sensitive metric."),
+    }
+    chosen = steps[reason]
+    if verdict == "ROLLBACK":
+        chosen = ("Take the treatment off now.", *chosen)
+    if verdict == "LAUNCH" and evidence.guardrails == "WARNING":
+        chosen = (*chosen, "Mitigate the guardrail warning first: " + "; ".join(evidence.guardrail_reasons) + ".")
+    return chosen
+
+
+def _on_guardrails(rule: str, evidence: Evidence) -> list[str]:
+    if evidence.guardrails is None:
+        return ["no guardrails were declared"] if rule in {"5", "6", "7"} else []
+    if evidence.guardrails == "PASS":
+        proven = "" if evidence.guardrails_non_inferior else ", though not every one is proven non-inferior"
+        return [f"all guardrails pass{proven}"]
+    return list(evidence.guardrail_reasons)
+
+
+def _on_interval(evidence: Evidence, policy: Policy) -> str:
+    interval = evidence.interval
+    if interval is None:
+        return ""
+    null = -policy.margin if policy.objective == "non_inferiority" else 0.0
+    what = f"the margin -{policy.margin:g}" if policy.objective == "non_inferiority" else "0"
+    if evidence.significant and interval.low > null:
+        return f"the interval lies above {what}"
+    if interval.high < null:
+        return f"the interval lies below {what}: the treatment does worse"
+    if not evidence.significant and interval.excludes(null):
+        return f"the interval excludes {what}, but the exact test on these small counts is not significant"
+    return f"the interval includes {what}"
+
+
+def _on_size(evidence: Evidence, policy: Policy) -> list[str]:
+    if policy.objective == "non_inferiority":
+        return []
+    if policy.practical is None:
+        return ["no practical threshold and no planned MDE were declared, so the size of the effect was not judged"]
+    relative = policy.scale == "relative"
+    size = evidence.lift if relative else evidence.effect
+    bounds = evidence.lift_interval if relative else evidence.interval
+    if size is None or bounds is None:
+        return ["the control's value is not positive, so a relative threshold cannot be read; declare practical_threshold_absolute"]
+    source = "the planned MDE" if policy.origin == "planned_mde" else "the practical threshold"
+    return [_compare(size, bounds, policy.practical, source, relative=relative)]
+
+
+def _compare(size: float, bounds: Interval, threshold: float, source: str, *, relative: bool) -> str:
+    def show(value: float) -> str:
+        return f"{100 * value:.1f}%" if relative else f"{value:.4g}"
+
+    if size >= threshold:
+        return f"the estimated improvement of {show(size)} reaches {source} of {show(threshold)}"
+    if bounds.high < threshold:
+        return f"the whole interval lies below {source} of {show(threshold)}"
+    return f"the estimated improvement of {show(size)} is below {source} of {show(threshold)}"

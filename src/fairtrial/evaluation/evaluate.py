@@ -1,0 +1,231 @@
+"""evaluate(): one reading of an experiment's data into one scorecard, as a pure function."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+from fairtrial._version import __version__
+from fairtrial.decisions import Decision, best_treatment, decide
+from fairtrial.diagnostics import Finding, check_allocation, check_intake, check_outcomes, check_results
+from fairtrial.errors import DataError, UnknownNameError
+from fairtrial.evaluation.compare import Compared, Pair, compare
+from fairtrial.evaluation.evidence import gather_evidence, improvement, policy_of, read_direction
+from fairtrial.evaluation.guard import read_guardrails
+from fairtrial.evaluation.looks import Look, standing
+from fairtrial.evaluation.scorecard import ArmSummary, Comparison, Guardrail, Incremental, PlanStatus, Scorecard
+from fairtrial.evaluation.status import plan_status
+from fairtrial.metrics import build_metrics
+from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.stats.reading import Reading
+from fairtrial.stats.result import Estimate, Interval, Unavailable
+
+SCHEMA_VERSION = 1
+
+
+def evaluate(spec: ExperimentSpec, reading: Reading, looks: Sequence[Look] = (), *, as_of: dt.datetime | None = None) -> Scorecard:
+    """Judge one reading by the spec's own rules.
+
+    Args:
+        spec: The experiment.
+        reading: Arm statistics of every arm of the spec.
+        looks: Earlier looks, oldest first.
+        as_of: Moment of this look, aware; None when it does not matter (no schedule).
+
+    Returns:
+        The scorecard; the same reading always gives the same one.
+
+    Raises:
+        UnknownNameError: The reading lacks an arm of the spec.
+        DataError: No arm has any unit.
+    """
+    units = _units(spec, reading)
+    metrics = build_metrics(spec)
+    compared = compare(spec, metrics, reading.arms)
+    srm, findings = check_allocation(units, spec.shares, spec.allocation)
+    findings += _triggered(spec, reading)
+    findings += check_intake(reading.intake)
+    findings += check_outcomes(reading.arms, [metric.key for metric in spec.metrics])
+    status, planned = _status(spec, compared, units, as_of)
+    findings += check_results(
+        {pair: result for pair, result in compared.results.items() if isinstance(result, Estimate)},
+        planned=status.planned_from != "none",
+    )
+    comparisons = _comparisons(spec, compared)
+    decisions = _decisions(spec, compared, comparisons, status, findings, units, live=_live(spec, as_of))
+    in_force = standing(looks, decisions)
+    spoken_for = best_treatment(in_force, {t: _lower_bound(spec, compared, t) for t in spec.treatments})
+    return Scorecard(
+        schema_version=SCHEMA_VERSION,
+        experiment=spec.key,
+        name=spec.name,
+        kind=spec.kind,
+        hypothesis=spec.hypothesis,
+        version=spec.version,
+        spec_hash=spec.spec_hash,
+        code_version=__version__,
+        unit=_unit_name(spec),
+        as_of=None if as_of is None else as_of.astimezone(dt.UTC).isoformat().replace("+00:00", "Z"),
+        control=spec.control,
+        primary=spec.primary.key,
+        looks=len(looks),
+        error_control=spec.plan.method,
+        decision=in_force[spoken_for],
+        treatment=spoken_for,
+        decisions=in_force,
+        arms=_arms(spec, units, planned),
+        plan=status,
+        srm=srm,
+        comparisons=comparisons,
+        incremental=_incremental(spec, compared),
+        findings=tuple(sorted(findings, key=lambda f: ("critical", "warning", "info").index(f.severity))),
+        intake=reading.intake,
+    )
+
+
+def _units(spec: ExperimentSpec, reading: Reading) -> dict[str, int]:
+    for arm in spec.arms:
+        if arm.key not in reading.arms:
+            raise UnknownNameError.among("arm", arm.key, reading.arms)
+    units = {arm.key: reading.arms[arm.key].n for arm in spec.arms}
+    if sum(units.values()) == 0:
+        raise DataError("No arm of the experiment has any unit.", hint="Check data.arm, data.where and the arms' names.")
+    return units
+
+
+def _triggered(spec: ExperimentSpec, reading: Reading) -> list[Finding]:
+    """In a triggered analysis the assigned units must have their planned shares too."""
+    assigned = reading.intake.assigned
+    if not assigned:
+        return []
+    return check_allocation({arm.key: assigned.get(arm.key, 0) for arm in spec.arms}, spec.shares, spec.allocation, what="assigned units")[
+        1
+    ]
+
+
+def _status(
+    spec: ExperimentSpec, compared: Compared, units: Mapping[str, int], as_of: dt.datetime | None
+) -> tuple[PlanStatus, dict[str, int] | None]:
+    pairs = [(spec.primary.key, treatment) for treatment in spec.treatments]
+    known = [(result, compared.control_sds.get(pair)) for pair in pairs if isinstance(result := compared.results[pair], Estimate)]
+    value, spread = (known[0][0].control, known[0][1]) if known else (None, None)
+    return plan_status(spec, units, as_of=as_of, control_value=value, control_sd=spread)
+
+
+def _comparisons(spec: ExperimentSpec, compared: Compared) -> tuple[Comparison, ...]:
+    guardrails = _guardrails(spec, compared)
+    rows: list[Comparison] = []
+    for metric in spec.metrics:
+        for treatment in spec.treatments:
+            result = compared.results[metric.key, treatment]
+            estimate = result if isinstance(result, Estimate) else None
+            rows.append(
+                Comparison(
+                    metric=metric.key,
+                    kind=metric.kind,
+                    role=metric.role,
+                    direction=metric.direction,
+                    treatment=treatment,
+                    estimate=estimate,
+                    unavailable=result if isinstance(result, Unavailable) else None,
+                    reading=read_direction(metric, estimate, spec.plan.alpha),
+                    guardrail=guardrails.get((metric.key, treatment)),
+                )
+            )
+    return tuple(rows)
+
+
+def _guardrails(spec: ExperimentSpec, compared: Compared) -> dict[Pair, Guardrail]:
+    metrics = [metric for metric in spec.metrics if metric.role == "guardrail"]
+    states: dict[Pair, Guardrail] = {}
+    for treatment in spec.treatments:
+        results = {metric.key: compared.results[metric.key, treatment] for metric in metrics}
+        values = {metric.key: compared.treatment_intervals.get((metric.key, treatment)) for metric in metrics}
+        for key, guardrail in read_guardrails(metrics, results, values, alpha=spec.plan.alpha).items():
+            states[key, treatment] = guardrail
+    return states
+
+
+def _decisions(
+    spec: ExperimentSpec,
+    compared: Compared,
+    comparisons: Sequence[Comparison],
+    status: PlanStatus,
+    findings: Sequence[Finding],
+    units: Mapping[str, int],
+    *,
+    live: bool,
+) -> dict[str, Decision]:
+    invalid = tuple(finding.message for finding in findings if finding.severity == "critical")
+    decisions: dict[str, Decision] = {}
+    for treatment in spec.treatments:
+        guardrails = [row.guardrail for row in comparisons if row.treatment == treatment and row.guardrail is not None]
+        evidence = gather_evidence(
+            spec,
+            treatment,
+            compared.results[spec.primary.key, treatment],
+            control_sd=compared.control_sds.get((spec.primary.key, treatment)),
+            guardrails=guardrails,
+            status=status,
+            invalid=invalid,
+            units=units,
+            live=live,
+        )
+        decisions[treatment] = decide(evidence, policy_of(spec, compared.results[spec.primary.key, treatment]))
+    return decisions
+
+
+def _live(spec: ExperimentSpec, as_of: dt.datetime | None) -> bool:
+    """Whether units are being assigned: said by the status, else by the schedule."""
+    if spec.status is not None:
+        return spec.status == "running"
+    if spec.schedule is None or as_of is None:
+        return False
+    return as_of >= spec.schedule.start and (spec.schedule.end is None or as_of < spec.schedule.end)
+
+
+def _lower_bound(spec: ExperimentSpec, compared: Compared, treatment: str) -> float | None:
+    result = compared.results[spec.primary.key, treatment]
+    return improvement(result, spec.primary).low if isinstance(result, Estimate) else None
+
+
+def _arms(spec: ExperimentSpec, units: Mapping[str, int], planned: Mapping[str, int] | None) -> tuple[ArmSummary, ...]:
+    total, shares = sum(units.values()), spec.shares
+    return tuple(
+        ArmSummary(
+            key=arm.key,
+            role="control" if arm.key == spec.control else "treatment",
+            n=units[arm.key],
+            planned_share=None if shares is None else shares[arm.key],
+            observed_share=units[arm.key] / total,
+            planned_n=None if planned is None else planned[arm.key],
+        )
+        for arm in spec.arms
+    )
+
+
+def _incremental(spec: ExperimentSpec, compared: Compared) -> tuple[Incremental, ...]:
+    if spec.primary.kind == "ratio":
+        return ()
+    rows: list[Incremental] = []
+    for treatment in spec.treatments:
+        result = compared.results[spec.primary.key, treatment]
+        if isinstance(result, Estimate):
+            n = result.n_treatment
+            rows.append(
+                Incremental(
+                    metric=spec.primary.key,
+                    treatment=treatment,
+                    value=result.effect * n,
+                    interval=Interval(low=result.interval.low * n, high=result.interval.high * n),
+                    share=result.effect / result.treatment if result.treatment > 0 else None,
+                )
+            )
+    return tuple(rows)
+
+
+def _unit_name(spec: ExperimentSpec) -> str:
+    data = spec.data
+    if data is None or data.shape == "aggregates":
+        return "unit"
+    return (data.assignments.unit if data.shape == "logs" else data.unit) or "row"

@@ -1,0 +1,127 @@
+"""From estimates to evidence: turned by direction, with the thresholds they are read by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from fairtrial.decisions import Evidence, Policy
+from fairtrial.decisions.guardrails import worst
+from fairtrial.evaluation.guard import oriented
+from fairtrial.evaluation.scorecard import Guardrail, PlanStatus
+from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.spec.metric import MetricSpec
+from fairtrial.stats.result import Estimate, Interval, Unavailable
+from fairtrial.stats.sequential import msprt
+
+MIN_ARM_UNITS = 10
+"""Units per arm below which nothing is decided."""
+
+DEFAULT_PROPORTION_MDE = 0.01
+DEFAULT_MDE_SDS = 0.2
+"""What tunes the always-valid watch for harm when no MDE was planned: absolute for rates, in standard deviations otherwise."""
+
+
+def improvement(estimate: Estimate, metric: MetricSpec) -> Interval:
+    """The effect's interval, positive being better."""
+    return oriented(estimate.interval, increase_is_better=metric.direction == "increase")
+
+
+def is_significant(estimate: Estimate, alpha: float) -> bool:
+    """Whether the (corrected) p-value lies below `alpha`."""
+    return (estimate.p_value if estimate.p_adjusted is None else estimate.p_adjusted) < alpha
+
+
+def read_direction(
+    metric: MetricSpec, estimate: Estimate | None, alpha: float
+) -> Literal["better", "worse", "inconclusive", "unavailable"]:
+    """What an estimate says in its metric's direction: significance and interval together."""
+    if estimate is None:
+        return "unavailable"
+    interval = improvement(estimate, metric)
+    if is_significant(estimate, alpha):
+        if interval.low > 0:
+            return "better"
+        if interval.high < 0:
+            return "worse"
+    return "inconclusive"
+
+
+def policy_of(spec: ExperimentSpec, primary: Estimate | Unavailable) -> Policy:
+    """The thresholds of the plan; where none is declared the planned MDE stands in."""
+    plan = spec.plan
+    margin = spec.primary.margin or 0.0
+    positive = isinstance(primary, Estimate) and primary.control > 0
+    absolute = plan.practical_threshold_absolute
+    if plan.practical_threshold is not None and (positive or absolute is None):
+        practical, scale, origin = plan.practical_threshold, "relative", "declared"
+    elif absolute is not None:
+        practical, scale, origin = absolute, "absolute", "declared"
+    elif plan.mde is not None:
+        practical, scale, origin = plan.mde, plan.mde_kind, "planned_mde"
+    else:
+        return Policy(objective=plan.objective, margin=margin, strong=plan.strong_threshold)
+    strong = plan.strong_threshold if plan.strong_threshold is not None and scale == "relative" else practical
+    return Policy(objective=plan.objective, margin=margin, practical=practical, strong=strong, scale=scale, origin=origin)
+
+
+def gather_evidence(
+    spec: ExperimentSpec,
+    treatment: str,
+    primary: Estimate | Unavailable,
+    *,
+    control_sd: float | None,
+    guardrails: Sequence[Guardrail],
+    status: PlanStatus,
+    invalid: tuple[str, ...],
+    units: Mapping[str, int],
+    live: bool,
+) -> Evidence:
+    """All that the decision table reads of one treatment."""
+    increase = spec.primary.direction == "increase"
+    estimate = primary if isinstance(primary, Estimate) else None
+    lift_interval = (
+        None if estimate is None or estimate.lift_interval is None else oriented(estimate.lift_interval, increase_is_better=increase)
+    )
+    sign = 1.0 if increase else -1.0
+    return Evidence(
+        invalid=invalid,
+        insufficient=_insufficient(spec, primary, treatment, units),
+        effect=None if estimate is None else sign * estimate.effect,
+        interval=None if estimate is None else improvement(estimate, spec.primary),
+        lift=None if estimate is None or estimate.lift is None else sign * estimate.lift,
+        lift_interval=lift_interval,
+        significant=estimate is not None and is_significant(estimate, spec.plan.alpha),
+        early_interval=None if status.complete or estimate is None else _early(spec, estimate, control_sd),
+        guardrails=worst([guardrail.status for guardrail in guardrails]),
+        guardrails_non_inferior=all(guardrail.non_inferior for guardrail in guardrails),
+        guardrail_reasons=tuple(guardrail.reason for guardrail in guardrails if guardrail.status != "PASS"),
+        planned=status.planned_from != "none",
+        plan_complete=status.complete,
+        min_days_met=status.min_days_met or status.max_days_reached,
+        max_days_reached=status.max_days_reached,
+        live=live,
+    )
+
+
+def _insufficient(spec: ExperimentSpec, primary: Estimate | Unavailable, treatment: str, units: Mapping[str, int]) -> str | None:
+    small = [f"{arm} ({units[arm]})" for arm in (spec.control, treatment) if units[arm] < MIN_ARM_UNITS]
+    if small:
+        return f"fewer than {MIN_ARM_UNITS} units in {', '.join(small)}"
+    return primary.reason if isinstance(primary, Unavailable) else None
+
+
+def _early(spec: ExperimentSpec, estimate: Estimate, control_sd: float | None) -> Interval | None:
+    """Always-valid interval of the improvement, alpha shared among the treatments."""
+    if not estimate.std_error:
+        return None
+    plan = spec.plan
+    if plan.mde is not None:
+        base = plan.baseline if plan.baseline is not None else estimate.control
+        mde = plan.mde if plan.mde_kind == "absolute" else abs(plan.mde * base)
+    else:
+        mde = DEFAULT_PROPORTION_MDE if spec.primary.kind == "proportion" else DEFAULT_MDE_SDS * (control_sd or 0.0)
+    if mde <= 0:
+        return None
+    look = msprt(estimate.effect, estimate.std_error**2, tau2=mde**2, alpha=plan.alpha / len(spec.treatments))
+    return oriented(look.interval, increase_is_better=spec.primary.direction == "increase")

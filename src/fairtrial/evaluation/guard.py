@@ -1,0 +1,104 @@
+"""Guardrails: the estimates of guardrail metrics read as harm against their margins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fairtrial.decisions.guardrails import MIN_UNITS, HarmReading, guardrail_state, is_non_inferior
+from fairtrial.evaluation.scorecard import Guardrail
+from fairtrial.spec.metric import MetricSpec
+from fairtrial.stats.multiplicity import adjust
+from fairtrial.stats.result import Estimate, Interval, Unavailable
+
+
+def read_guardrails(
+    metrics: Sequence[MetricSpec],
+    results: Mapping[str, Estimate | Unavailable],
+    treatment_values: Mapping[str, Interval | None],
+    *,
+    alpha: float,
+) -> dict[str, Guardrail]:
+    """State of every guardrail of one treatment.
+
+    Args:
+        metrics: The guardrail metrics.
+        results: Their comparisons for this treatment, by metric.
+        treatment_values: Interval of the treatment's own value, for metrics with a limit.
+        alpha: Error rate of each guardrail; guardrails are not corrected, they must stay sensitive.
+
+    Returns:
+        By metric key.
+    """
+    confirmed = _confirmed(metrics, results, alpha)
+    return {
+        metric.key: _read(metric, results[metric.key], treatment_values.get(metric.key), confirmed=metric.key in confirmed)
+        for metric in metrics
+    }
+
+
+def oriented(interval: Interval, *, increase_is_better: bool) -> Interval:
+    """The interval of the improvement: mirrored when lower is better."""
+    return interval if increase_is_better else Interval(low=-interval.high, high=-interval.low)
+
+
+def _confirmed(metrics: Sequence[MetricSpec], results: Mapping[str, Estimate | Unavailable], alpha: float) -> set[str]:
+    """Guardrails without margin whose effect stays significant after Holm over all of them."""
+    strict = [(m.key, result) for m in metrics if not m.margin and isinstance(result := results[m.key], Estimate)]
+    if not strict:
+        return set()
+    adjusted = adjust([result.p_value for _, result in strict], "holm", alpha=alpha).p_adjusted
+    return {key for (key, _), p in zip(strict, adjusted, strict=True) if p < alpha}
+
+
+def _read(metric: MetricSpec, result: Estimate | Unavailable, value: Interval | None, *, confirmed: bool) -> Guardrail:
+    relative = metric.margin_kind == "relative"
+    scale = metric.margin_kind
+    if isinstance(result, Unavailable):
+        return Guardrail(
+            status="UNAVAILABLE", harm=None, interval=None, margin=metric.margin, scale=scale, non_inferior=None, reason=result.reason
+        )
+    effect, bounds = (result.lift, result.lift_interval) if relative else (result.effect, result.interval)
+    if effect is None or bounds is None or min(result.n_control, result.n_treatment) < MIN_UNITS:
+        why = f"{metric.key} has fewer than {MIN_UNITS} units in an arm" if effect is not None else f"{metric.key} has no relative effect"
+        return Guardrail(status="UNAVAILABLE", harm=None, interval=None, margin=metric.margin, scale=scale, non_inferior=None, reason=why)
+    decrease = metric.direction == "decrease"
+    harm = oriented(bounds, increase_is_better=decrease)
+    estimate = effect if decrease else -effect
+    beyond, surely = _beyond(metric, result.treatment, value)
+    reading = HarmReading(
+        harm=estimate,
+        interval=harm,
+        margin=metric.margin or 0.0,
+        confirmed=confirmed,
+        beyond_limit=beyond,
+        surely_beyond_limit=surely,
+    )
+    state = guardrail_state(reading)
+    return Guardrail(
+        status=state,
+        harm=estimate,
+        interval=harm,
+        margin=metric.margin or 0.0,
+        scale=scale,
+        non_inferior=is_non_inferior(reading),
+        reason=_sentence(metric, state, reading, relative=relative),
+    )
+
+
+def _beyond(metric: MetricSpec, value: float, interval: Interval | None) -> tuple[bool, bool]:
+    limit = metric.max_value
+    if limit is None:
+        return False, False
+    if metric.direction == "decrease":
+        return value > limit, interval is not None and interval.low > limit
+    return value < limit, interval is not None and interval.high < limit
+
+
+def _sentence(metric: MetricSpec, state: str, reading: HarmReading, *, relative: bool) -> str:
+    def show(value: float) -> str:
+        return f"{100 * value:+.2f}%" if relative else f"{value:+.4g}"
+
+    span = f"{show(reading.interval.low)} to {show(reading.interval.high)}"
+    words = {"PASS": "passes", "WARNING": "warns", "ALERT": "is in alarm", "UNAVAILABLE": "has no data"}[state]
+    limit = f", limit {metric.max_value:g}" if metric.max_value is not None else ""
+    return f"guardrail {metric.key} {words}: harm {show(reading.harm)} ({span}), margin {show(reading.margin)}{limit}"

@@ -1,0 +1,115 @@
+"""Where the plan stands: what was planned, what came, what these units can show."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Literal
+
+from fairtrial.evaluation.planning import plan_experiment, sensitivity
+from fairtrial.evaluation.scorecard import PlanStatus
+from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.stats.result import Unavailable
+
+SECONDS_A_DAY = 86_400.0
+
+
+def plan_status(
+    spec: ExperimentSpec,
+    units: Mapping[str, int],
+    *,
+    as_of: dt.datetime | None,
+    control_value: float | None,
+    control_sd: float | None,
+) -> tuple[PlanStatus, dict[str, int] | None]:
+    """Compare what came with what was planned.
+
+    Args:
+        units: Units by arm.
+        as_of: Moment of the look; None reads the schedule's end.
+        control_value: Observed value of the control on the primary metric.
+        control_sd: Its standard deviation per unit.
+
+    Returns:
+        The status, and the planned units by arm where there is a plan.
+    """
+    planned, origin, why = planned_units(spec)
+    days = days_run(spec, as_of)
+    min_days_met = spec.plan.min_days is None or (days is not None and days >= spec.plan.min_days)
+    max_days_reached = spec.plan.max_days is not None and days is not None and days >= spec.plan.max_days
+    enough = planned is None or all(units[arm] >= n for arm, n in planned.items())
+    complete = (enough and min_days_met) or max_days_reached
+    power, effect, lift = None, None, None
+    if control_value is not None and control_sd is not None and min(units.values()) >= 2:
+        power, effect, lift = sensitivity(spec, units, control_value, control_sd)
+    status = PlanStatus(
+        planned_n=None if planned is None else sum(planned.values()),
+        planned_from=origin,
+        actual_n=sum(units.values()),
+        complete=complete,
+        min_days_met=min_days_met,
+        max_days_reached=max_days_reached,
+        days=days,
+        planned_mde=spec.plan.mde,
+        mde_kind=spec.plan.mde_kind,
+        power_at_mde=power,
+        detectable_effect=effect,
+        detectable_lift=lift,
+        alpha=spec.plan.alpha,
+        power=spec.plan.power,
+        method=spec.plan.method,
+        alternative=spec.plan.alternative,
+        objective=spec.plan.objective,
+        correction=spec.plan.correction,
+        secondary_correction=spec.plan.secondary_correction,
+        reason=_reason(spec, planned, units, days, why, complete=complete, min_days_met=min_days_met, max_days_reached=max_days_reached),
+    )
+    return status, planned
+
+
+def planned_units(spec: ExperimentSpec) -> tuple[dict[str, int] | None, Literal["sample_size", "power", "none"], str]:
+    """Planned units by arm, where they come from, and a sentence."""
+    shares = spec.shares
+    if spec.plan.sample_size is not None:
+        total = spec.plan.sample_size
+        if shares is None:
+            return None, "none", "a total was planned, but not the arms' shares"
+        return {arm: int(total * share + 1e-9) for arm, share in shares.items()}, "sample_size", "as declared"
+    plan = plan_experiment(spec)
+    if isinstance(plan, Unavailable):
+        return None, "none", plan.reason
+    return dict(plan.n), "power", plan.explanation
+
+
+def days_run(spec: ExperimentSpec, as_of: dt.datetime | None) -> float | None:
+    """Days from the schedule's start to the look, or to its end if that came first; None without a schedule."""
+    if spec.schedule is None:
+        return None
+    end = spec.schedule.end
+    moment = min((t for t in (as_of, end) if t is not None), default=None)
+    return None if moment is None else max((moment - spec.schedule.start).total_seconds() / SECONDS_A_DAY, 0.0)
+
+
+def _reason(
+    spec: ExperimentSpec,
+    planned: Mapping[str, int] | None,
+    units: Mapping[str, int],
+    days: float | None,
+    why: str,
+    *,
+    complete: bool,
+    min_days_met: bool,
+    max_days_reached: bool,
+) -> str:
+    if max_days_reached:
+        return f"The longest planned run of {spec.plan.max_days} days has been reached."
+    if not min_days_met and days is None:
+        return f"The plan asks for {spec.plan.min_days} days; no schedule says how long the experiment has run."
+    if not min_days_met:
+        return f"The plan asks for {spec.plan.min_days} days; {days:.1f} have passed."
+    if planned is None:
+        return f"No planned size ({why}); the data is read as complete."
+    short = [f"{arm} {units[arm]:,} of {n:,}" for arm, n in planned.items() if units[arm] < n]
+    if complete:
+        return f"Every arm has its planned size ({sum(planned.values()):,} in total)."
+    return f"Units are still missing: {', '.join(short)}."

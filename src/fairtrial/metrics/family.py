@@ -1,0 +1,91 @@
+"""How batches of comparisons are made: one object for any number of metrics of a family."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from fairtrial.spec.plan import CiMethod
+from fairtrial.stats.contrast import Contrast, Present, expand, linear_contrast
+from fairtrial.stats.moments import CoMoments
+from fairtrial.stats.proportions import ProportionContrast
+
+
+class Family(Protocol):
+    """Metrics that are compared by the same formula; equal families share a batch."""
+
+    def contrast(self, control: Sequence[CoMoments], treatment: Sequence[CoMoments]) -> Contrast:
+        """Treatment minus control for pairs of arms, shape (len(control),)."""
+        ...
+
+    @property
+    def method(self) -> str:
+        """Name of the test."""
+        ...
+
+    @property
+    def interval_method(self) -> str:
+        """Name of the interval."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Proportions:
+    """Two proportions: the pooled z test and the interval that inverts it, or another by choice."""
+
+    ci_method: CiMethod
+
+    def contrast(self, control: Sequence[CoMoments], treatment: Sequence[CoMoments]) -> ProportionContrast:
+        """Treatment minus control for pairs of arms."""
+        n_control, n_treatment = _units(control), _units(treatment)
+        return ProportionContrast(
+            successes_control=np.rint(_means(control) * n_control),
+            n_control=n_control,
+            successes_treatment=np.rint(_means(treatment) * n_treatment),
+            n_treatment=n_treatment,
+            ci_method=self.ci_method,
+        )
+
+    @property
+    def method(self) -> str:
+        """Name of the test."""
+        return "two_proportion_z_pooled" if self.ci_method == "score" else f"{self.ci_method.replace('-', '_')}_inversion"
+
+    @property
+    def interval_method(self) -> str:
+        """Name of the interval."""
+        return self.ci_method
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Means and ratios, with or without a covariate."""
+
+    present: Present
+
+    def contrast(self, control: Sequence[CoMoments], treatment: Sequence[CoMoments]) -> Contrast:
+        """Treatment minus control for pairs of arms."""
+        return linear_contrast(expand(control, self.present), expand(treatment, self.present))
+
+    @property
+    def method(self) -> str:
+        """Name of the test."""
+        _, ratio, adjusted, _ = self.present
+        base = "ratio_delta" if ratio else "welch_t"
+        return f"cuped_{base}" if adjusted else base
+
+    @property
+    def interval_method(self) -> str:
+        """Name of the interval."""
+        return "normal" if self.present[1] else "welch_t"
+
+
+def _units(moments: Sequence[CoMoments]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.array([m.n for m in moments], dtype=np.float64)
+
+
+def _means(moments: Sequence[CoMoments]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.array([m.mean[0] for m in moments], dtype=np.float64)

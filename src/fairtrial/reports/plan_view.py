@@ -1,0 +1,87 @@
+"""The plan as it is shown: what was called for, what came, and what that could show."""
+
+from __future__ import annotations
+
+from fairtrial.evaluation.scorecard import Comparison, PlanStatus, Scorecard
+from fairtrial.reports.formatting import Kind, clean, count, magnitude, power, relative, share
+from fairtrial.reports.view_models import PlanView
+from fairtrial.reports.words import CORRECTIONS, objective_words, phrase, sentence
+
+ORIGINS = {"sample_size": "declared in the plan", "power": "called for by alpha, power and MDE", "none": "no plan was recorded"}
+
+
+def plan_view(scorecard: Scorecard) -> PlanView:
+    """The plan of a scorecard, with its power statement and its settings."""
+    plan = scorecard.plan
+    kind = _primary_kind(scorecard.comparisons)
+    progress = None if not plan.planned_n else min(plan.actual_n / plan.planned_n, 1.0)
+    return PlanView(
+        sentence=sentence(plan.reason),
+        powered=_powered(plan, kind),
+        progress=progress,
+        progress_text=_progress(plan),
+        facts=_facts(scorecard, kind),
+    )
+
+
+def _primary_kind(comparisons: tuple[Comparison, ...]) -> Kind:
+    kinds: list[Kind] = [c.kind for c in comparisons if c.role == "primary"]
+    return kinds[0] if kinds else "mean"
+
+
+def _progress(plan: PlanStatus) -> str:
+    if not plan.planned_n:
+        return f"{count(plan.actual_n)} units, no planned number"
+    part = share(plan.actual_n / plan.planned_n) if plan.actual_n < plan.planned_n else "plan reached"
+    return f"{count(plan.actual_n)} of {count(plan.planned_n)} planned units ({part})"
+
+
+def _powered(plan: PlanStatus, kind: Kind) -> str:
+    parts: list[str] = []
+    if plan.planned_mde is not None and plan.power_at_mde is not None:
+        mde, units = _mde(plan, kind), count(plan.actual_n)
+        parts.append(f"If the true effect is {mde}, as planned for, {units} units detect it with power {power(plan.power_at_mde)}.")
+    if plan.detectable_effect is not None:
+        lift = "" if plan.detectable_lift is None else f" (a lift of {relative(plan.detectable_lift)})"
+        parts.append(f"The smallest effect they detect with power {power(plan.power)} is {magnitude(kind, plan.detectable_effect)}{lift}.")
+    if not parts:
+        return "What these units could detect cannot be said: there is no primary estimate or no spread to go by."
+    return " ".join(parts)
+
+
+def _mde(plan: PlanStatus, kind: Kind) -> str:
+    if plan.planned_mde is None:
+        return "none declared"
+    return f"{relative(plan.planned_mde)} of the control" if plan.mde_kind == "relative" else magnitude(kind, plan.planned_mde)
+
+
+def _facts(scorecard: Scorecard, kind: Kind) -> tuple[tuple[str, str], ...]:
+    plan = scorecard.plan
+    planned = "none recorded" if plan.planned_n is None else f"{count(plan.planned_n)} ({ORIGINS[plan.planned_from]})"
+    facts = [
+        ("Planned units", planned),
+        ("Analysed units", count(plan.actual_n)),
+        ("Smallest effect planned for", _mde(plan, kind)),
+        ("Power at that effect", "not known" if plan.power_at_mde is None else power(plan.power_at_mde)),
+        ("Smallest detectable effect", _detectable(plan, kind)),
+        ("Test", objective_words(plan.objective, plan.alternative)),
+        ("Alpha and planned power", f"{share(plan.alpha)} and {power(plan.power)}"),
+        ("Method", phrase(plan.method)),
+        ("Correction over treatments", CORRECTIONS.get(plan.correction, phrase(plan.correction))),
+        ("Correction over secondaries", CORRECTIONS.get(plan.secondary_correction, phrase(plan.secondary_correction))),
+        ("Looks before this one", count(scorecard.looks)),
+    ]
+    if plan.days is not None:
+        facts.append(("Days since start", f"{plan.days:,.4g}"))
+    if not plan.min_days_met:
+        facts.append(("Shortest run", "not reached yet"))
+    if plan.max_days_reached:
+        facts.append(("Longest run", "reached"))
+    return tuple((name, clean(value)) for name, value in facts)
+
+
+def _detectable(plan: PlanStatus, kind: Kind) -> str:
+    if plan.detectable_effect is None:
+        return "not known"
+    lift = "" if plan.detectable_lift is None else f", a lift of {relative(plan.detectable_lift)}"
+    return f"{magnitude(kind, plan.detectable_effect)}{lift}"

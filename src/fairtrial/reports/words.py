@@ -1,0 +1,137 @@
+"""The words of a report: verdicts, readings and notes as a person says them.
+
+They claim what the method allows and no more: a result that is not significant
+is "inconclusive", never "no effect"; an unavailable number says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fairtrial.decisions.decision import Decision
+from fairtrial.reports.formatting import clean
+from fairtrial.reports.view_models import VerdictTone
+
+READINGS: Mapping[str, str] = {"better": "better", "worse": "worse", "inconclusive": "inconclusive", "unavailable": "unavailable"}
+
+KINDS: Mapping[str, str] = {"ab_test": "A/B test", "holdout": "Holdout experiment"}
+
+METRIC_KINDS: Mapping[str, str] = {
+    "proportion": "share of units",
+    "mean": "mean per unit",
+    "count": "events per unit",
+    "ratio": "ratio of sums",
+}
+
+VERDICT_TONES: Mapping[str, VerdictTone] = {
+    "STRONG_LAUNCH": "good",
+    "LAUNCH": "good",
+    "CONSIDER_LAUNCH": "caution",
+    "EXTEND_TEST": "wait",
+    "NO_LAUNCH": "neutral",
+    "ROLLBACK": "bad",
+}
+
+HEADLINES: Mapping[tuple[str, str], str] = {
+    ("STRONG_LAUNCH", ""): "Launch {t}: a large improvement, with every guardrail proven safe.",
+    ("LAUNCH", ""): "Launch {t}: an improvement large enough to matter.",
+    ("CONSIDER_LAUNCH", ""): "Consider {t}: it improves {m}; whether by enough is for you to weigh.",
+    ("EXTEND_TEST", ""): "Keep the experiment running: there is no answer yet.",
+    ("EXTEND_TEST", "plan_incomplete"): "Keep the experiment running: the plan is not complete.",
+    ("EXTEND_TEST", "promising"): "Keep the experiment running: promising so far, not yet an answer.",
+    ("EXTEND_TEST", "guardrail_unavailable"): "Keep the experiment running: a guardrail could not be measured.",
+    ("NO_LAUNCH", ""): "Do not launch {t} on this evidence.",
+    ("NO_LAUNCH", "inconclusive"): "Do not launch {t} on this evidence: an improvement is not shown, nor is it ruled out.",
+    ("NO_LAUNCH", "futile"): "Do not launch {t}: an improvement large enough to matter is ruled out.",
+    ("NO_LAUNCH", "harm"): "Do not launch {t}: it makes {m} worse.",
+    ("NO_LAUNCH", "guardrail"): "Do not launch {t}: it harms a guardrail.",
+    ("NO_LAUNCH", "guardrail_unavailable"): "Do not launch {t}: a guardrail could not be measured.",
+    ("ROLLBACK", ""): "Take {t} off now.",
+    ("ROLLBACK", "harm"): "Take {t} off now: it makes {m} worse.",
+    ("ROLLBACK", "guardrail"): "Take {t} off now: it harms a guardrail.",
+}
+
+ROLE_TITLES: Mapping[str, tuple[str, str]] = {
+    "primary": ("Primary metric", "carries the decision"),
+    "guardrail": ("Guardrails", "can stop a launch"),
+    "secondary": ("Secondary metrics", "explain; they do not decide"),
+}
+
+SEVERITIES: Mapping[str, str] = {"critical": "Critical", "warning": "Warning", "info": "Note"}
+
+ERROR_CONTROL: Mapping[str, str] = {
+    "fixed": "fixed horizon, valid at the one planned look",
+    "group_sequential": "group sequential, valid at the planned looks",
+    "always_valid": "always valid, at any number of looks",
+    "bayesian": "Bayesian, frequentist error not controlled",
+}
+
+NOTES: Mapping[str, str] = {
+    "small_counts": "Some expected counts are below 5, so the p-value is Fisher's exact one and may disagree with the interval.",
+    "no_relative_effect": "The control's value is not positive, so there is no relative effect.",
+}
+
+CORRECTIONS: Mapping[str, str] = {
+    "none": "none",
+    "bonferroni": "Bonferroni",
+    "holm": "Holm",
+    "hochberg": "Hochberg",
+    "benjamini-hochberg": "Benjamini-Hochberg",
+    "benjamini-yekutieli": "Benjamini-Yekutieli",
+}
+
+STARTERS = frozenset({"a", "an", "all", "it", "its", "no", "none", "not", "only", "shares", "sizes", "some", "the", "there", "this", "too"})
+"""First words of a sentence that may be capitalised; any other may be a name and is left alone."""
+
+
+def sentence(text: str) -> str:
+    """A phrase as a sentence: a plain first word capitalised, a full stop at the end."""
+    text = clean(text)
+    if not text:
+        return ""
+    first = text.split(" ", 1)[0]
+    if first.lower() in STARTERS:
+        text = text[0].upper() + text[1:]
+    return text if text[-1] in ".!?…" else f"{text}."
+
+
+def phrase(code: str) -> str:
+    """A stable code as words: "benjamini_hochberg" is "benjamini hochberg"."""
+    return clean(code.replace("_", " "))
+
+
+def note(code: str) -> str:
+    """What a note's code means, for a person; an unknown code is shown as words."""
+    return NOTES.get(code) or sentence(phrase(code).capitalize())
+
+
+def verdict_label(decision: Decision) -> str:
+    """The verdict in capitals, or that there is none."""
+    if decision.verdict is not None:
+        return decision.verdict.replace("_", " ")
+    return "NO VERDICT" if decision.state == "invalid" else "NO VERDICT YET"
+
+
+def verdict_tone(decision: Decision) -> VerdictTone:
+    """The meaning of the verdict, from which its colour follows."""
+    if decision.verdict is None:
+        return "invalid" if decision.state == "invalid" else "wait"
+    if decision.verdict == "NO_LAUNCH" and decision.reason in {"harm", "guardrail"}:
+        return "bad"
+    return VERDICT_TONES[decision.verdict]
+
+
+def headline(decision: Decision, treatment: str, metric: str) -> str:
+    """The verdict as one sentence."""
+    if decision.state == "invalid":
+        return "No verdict: the data cannot be trusted."
+    if decision.verdict is None:
+        return "No verdict yet: there is too little data."
+    key = (decision.verdict, decision.reason)
+    template = HEADLINES.get(key) or HEADLINES[decision.verdict, ""]
+    return template.format(t=clean(treatment), m=clean(metric))
+
+
+def objective_words(objective: str, alternative: str) -> str:
+    """Objective and sidedness in words: "superiority, two-sided"."""
+    return f"{objective.replace('_', '-')}, {clean(alternative)}"
