@@ -21,9 +21,7 @@ def sample(seed, k, n=40, loc=5.0):
 
 
 def contrast_of(control, treatment, layout="mean", **options):
-    return linear_contrast(
-        expand([CoMoments.from_values(control)], layout), expand([CoMoments.from_values(treatment)], layout), **options
-    )
+    return linear_contrast(expand([CoMoments.from_values(control)], layout), expand([CoMoments.from_values(treatment)], layout), **options)
 
 
 def test_a_mean_without_covariate_is_welch():
@@ -195,7 +193,7 @@ def test_no_metrics_give_no_contrasts():
         (lambda m: linear_contrast(expand([m], "mean_cuped"), expand([m], "mean_cuped"), theta_method="best"), "theta_method"),
         (lambda m: linear_contrast(expand([m], "ratio"), expand([m], "ratio"), quantile="z"), "quantile"),
         (lambda m: linear_contrast(expand([m], "ratio"), expand([m], "ratio"), variances="same"), "variances"),
-        (lambda m: BatchMoments(n=np.ones(2), mean=np.ones((2, 4)), cross=np.ones((2, 4))), "cross-products"),
+        (lambda _: BatchMoments(n=np.ones(2), mean=np.ones((2, 4)), cross=np.ones((2, 4))), "cross-products"),
     ],
 )
 def test_a_wrong_option_is_named(call, words):

@@ -132,7 +132,7 @@ def _raw_spec(
     return raw
 
 
-def _as_text(value: str | float | bool) -> str:
+def _as_text(value: object) -> str:
     """The name under which a value of the arm column stands: as the warehouse compares it."""
     if isinstance(value, bool):
         return str(value).lower()

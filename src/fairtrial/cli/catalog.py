@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 import yaml
 
@@ -56,7 +57,7 @@ def power(target: Target, experiment: Experiment = None, catalog: Catalog = None
             talk().print(f"[bold yellow]Not planned:[/] {plan.reason}", highlight=False)
         return 1
     if as_json:
-        print_json({"experiment": spec.key, "plan": plan.to_dict()})
+        print_json({"experiment": spec.key, "plan": msgspec.to_builtins(plan)})
     else:
         render_plan(plan, out())
     return 0

@@ -68,7 +68,7 @@ def steps(*, quiet: bool = False) -> Iterator[Report]:
             progress.update(task.id, total=1, completed=1)
 
 
-def _width(terminal: bool) -> int | None:  # noqa: FBT001
+def _width(terminal: bool) -> int | None:
     """Piped output keeps to 100 columns unless COLUMNS says otherwise."""
     if terminal or "COLUMNS" in os.environ:
         return None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fairtrial.errors import UsageError
-from fairtrial.spec import LoadedSpec, load_spec, load_specs
-from fairtrial.spec.loader import SUFFIXES
+from fairtrial.spec import ExperimentConfigError, LoadedSpec, load_spec, load_specs
 from fairtrial.spec.access import shipped_catalog
+from fairtrial.spec.loader import SUFFIXES
 
 
 def find_spec(target: str, experiment: str | None = None, catalog: Path | None = None) -> LoadedSpec:
@@ -25,8 +24,6 @@ def find_spec(target: str, experiment: str | None = None, catalog: Path | None =
         return load_spec(target, experiment)
     specs = find_specs(catalog)
     if target not in specs:
-        from fairtrial.spec import ExperimentConfigError
-
         raise ExperimentConfigError.among_experiments(target, specs)
     return specs[target]
 

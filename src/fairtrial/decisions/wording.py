@@ -11,13 +11,12 @@ def reasoning(rule: str, evidence: Evidence, policy: Policy) -> tuple[str, ...]:
     """Sentences in the order in which they weighed."""
     if rule == "0":
         return evidence.invalid
-    sentences: list[str] = []
-    if evidence.insufficient is not None:
-        sentences.append(evidence.insufficient)
-    sentences += _on_guardrails(rule, evidence)
+    sentences: list[str] = [] if evidence.insufficient is None else [evidence.insufficient]
+    guardrails = _on_guardrails(rule, evidence)
+    measured: list[str] = []
     if evidence.interval is not None:
-        sentences.append(_on_interval(evidence, policy))
-        sentences += _on_size(evidence, policy)
+        measured = [_on_interval(evidence, policy), *_on_size(evidence, policy)]
+    sentences += [*guardrails, *measured] if rule in {"1", "4"} else [*measured, *guardrails]
     if not evidence.planned:
         sentences.append("no plan was recorded, so the data is read as complete")
     elif not evidence.plan_complete:
@@ -90,15 +89,22 @@ def _on_size(evidence: Evidence, policy: Policy) -> list[str]:
     if size is None or bounds is None:
         return ["the control's value is not positive, so a relative threshold cannot be read; declare practical_threshold_absolute"]
     source = "the planned MDE" if policy.origin == "planned_mde" else "the practical threshold"
-    return [_compare(size, bounds, policy.practical, source, relative=relative)]
+    said = [_compare(size, bounds, policy.practical, source, relative=relative)]
+    if policy.strong is not None and evidence.significant and bounds.low > policy.strong:
+        said.append(
+            f"even the interval's low end of {_show(bounds.low, relative=relative)} lies above {_show(policy.strong, relative=relative)}"
+        )
+    return said
 
 
 def _compare(size: float, bounds: Interval, threshold: float, source: str, *, relative: bool) -> str:
-    def show(value: float) -> str:
-        return f"{100 * value:.1f}%" if relative else f"{value:.4g}"
-
+    estimated, wanted = _show(size, relative=relative), _show(threshold, relative=relative)
     if size >= threshold:
-        return f"the estimated improvement of {show(size)} reaches {source} of {show(threshold)}"
+        return f"the estimated improvement of {estimated} reaches {source} of {wanted}"
     if bounds.high < threshold:
-        return f"the whole interval lies below {source} of {show(threshold)}"
-    return f"the estimated improvement of {show(size)} is below {source} of {show(threshold)}"
+        return f"the whole interval lies below {source} of {wanted}"
+    return f"the estimated improvement of {estimated} is below {source} of {wanted}"
+
+
+def _show(value: float, *, relative: bool) -> str:
+    return f"{100 * value:.1f}%" if relative else f"{value:.4g}"

@@ -36,7 +36,7 @@ def _units(intake: Intake) -> list[Finding]:
             Finding(
                 code="rows_are_not_units",
                 severity="warning",
-                message=f"The data has {intake.rows:,} rows for {intake.units:,} randomised units; each unit's rows were collapsed into one value.",
+                message=f"The data has {intake.rows:,} rows for {intake.units:,} units; each unit's rows were collapsed into one value.",
                 action="Nothing, if the rows are repeated measurements: treating them as units would overstate the evidence.",
                 numbers={"rows": intake.rows, "units": intake.units},
             )

@@ -96,7 +96,7 @@ def _outliers(metric: str, outcomes: Mapping[str, OutcomeStats]) -> list[Finding
                 Finding(
                     code="outlier",
                     severity="warning",
-                    message=f"One unit of {arm} with {metric} = {extreme:,.6g} carries {share:.0%} of that arm's variation (mean {column.mean:,.4g}).",
+                    message=f"One unit of {arm} with {metric} = {extreme:,.6g} carries {share:.0%} of that arm's variation.",
                     action="Look at this unit. If such values are not to decide, declare winsorize for the metric (0.99, say).",
                     metric=metric,
                     arm=arm,

@@ -25,7 +25,7 @@ def check_results(estimates: Mapping[tuple[str, str], Estimate], *, planned: boo
                 code="no_plan",
                 severity="warning",
                 message="No sample size was planned, so the data was read as complete.",
-                action="Declare plan.sample_size, or plan.mde with plan.baseline, before the start: an open end invites stopping on a good day.",
+                action="Declare plan.sample_size, or plan.mde with plan.baseline: an open end invites stopping on a good day.",
             )
         )
     for (metric, treatment), estimate in estimates.items():

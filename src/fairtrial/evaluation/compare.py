@@ -16,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from fairtrial.metrics import Family, Metric
+from fairtrial.metrics import ArmContrast, Family, Metric
 from fairtrial.spec.experiment import ExperimentSpec
-from fairtrial.spec.metric import MetricSpec
-from fairtrial.spec.plan import LiftMethod
-from fairtrial.stats.contrast import Contrast, MeanContrast
+from fairtrial.spec.metric import MetricSpec, Role
+from fairtrial.spec.plan import Correction, LiftMethod
+from fairtrial.stats.contrast import MeanContrast
 from fairtrial.stats.lift import lift_interval
 from fairtrial.stats.moments import CoMoments
 from fairtrial.stats.multiplicity import adjust
+from fairtrial.stats.proportion_intervals import wilson_interval
 from fairtrial.stats.proportions import ProportionContrast, fisher_exact_p
 from fairtrial.stats.reading import ArmStats, OutcomeStats
 from fairtrial.stats.result import Alternative, Estimate, Interval, Unavailable
@@ -46,7 +47,7 @@ class Batch:
     family: Family
     alternative: Alternative
     pairs: tuple[Pair, ...]
-    contrast: Contrast
+    contrast: ArmContrast
     margins: Floats
     p_value: Floats
     small_counts: NDArray[np.bool_]
@@ -153,8 +154,9 @@ def _batch(
 def _levels(spec: ExperimentSpec, batches: Sequence[Batch]) -> dict[Pair, tuple[float, float | None, str | None]]:
     """Level of the interval, adjusted p-value and correction of each comparison."""
     raw = {pair: float(p) for batch in batches for pair, p in zip(batch.pairs, batch.p_value, strict=True)}
-    levels: dict[Pair, tuple[float, float | None, str | None]] = {pair: (spec.plan.alpha, None, None) for pair in raw}
-    for role, method in (("primary", spec.plan.correction), ("secondary", spec.plan.secondary_correction)):
+    levels: dict[Pair, tuple[float, float | None, str | None]] = dict.fromkeys(raw, (spec.plan.alpha, None, None))
+    corrections: tuple[tuple[Role, Correction], ...] = (("primary", spec.plan.correction), ("secondary", spec.plan.secondary_correction))
+    for role, method in corrections:
         keys = {metric.key for metric in spec.metrics if metric.role == role}
         family = [pair for pair, p in raw.items() if pair[0] in keys and not np.isnan(p)]
         if len(family) < 2 or method == "none":
@@ -239,7 +241,7 @@ def _statistic(batch: Batch) -> Floats:
     return (batch.contrast.effect - batch.margins) / batch.contrast.std_error
 
 
-def _lift_method(declared: LiftMethod, contrast: Contrast) -> Literal["delta", "log", "fieller"]:
+def _lift_method(declared: LiftMethod, contrast: ArmContrast) -> Literal["delta", "log", "fieller"]:
     if declared == "auto":
         return "log" if isinstance(contrast, ProportionContrast) else "delta"
     return declared

@@ -10,7 +10,7 @@ from fairtrial.decisions import Decision, best_treatment, decide
 from fairtrial.diagnostics import Finding, check_allocation, check_intake, check_outcomes, check_results
 from fairtrial.errors import DataError, UnknownNameError
 from fairtrial.evaluation.compare import Compared, Pair, compare
-from fairtrial.evaluation.evidence import gather_evidence, improvement, policy_of, read_direction
+from fairtrial.evaluation.evidence import Situation, gather_evidence, improvement, policy_of, read_direction
 from fairtrial.evaluation.guard import read_guardrails
 from fairtrial.evaluation.looks import Look, standing
 from fairtrial.evaluation.scorecard import ArmSummary, Comparison, Guardrail, Incremental, PlanStatus, Scorecard
@@ -52,7 +52,9 @@ def evaluate(spec: ExperimentSpec, reading: Reading, looks: Sequence[Look] = (),
         planned=status.planned_from != "none",
     )
     comparisons = _comparisons(spec, compared)
-    decisions = _decisions(spec, compared, comparisons, status, findings, units, live=_live(spec, as_of))
+    critical = tuple(finding.message for finding in findings if finding.severity == "critical")
+    situation = Situation(status=status, invalid=critical, units=units, live=_live(spec, as_of))
+    decisions = _decisions(spec, compared, comparisons, situation)
     in_force = standing(looks, decisions)
     spoken_for = best_treatment(in_force, {t: _lower_bound(spec, compared, t) for t in spec.treatments})
     return Scorecard(
@@ -146,32 +148,19 @@ def _guardrails(spec: ExperimentSpec, compared: Compared) -> dict[Pair, Guardrai
     return states
 
 
-def _decisions(
-    spec: ExperimentSpec,
-    compared: Compared,
-    comparisons: Sequence[Comparison],
-    status: PlanStatus,
-    findings: Sequence[Finding],
-    units: Mapping[str, int],
-    *,
-    live: bool,
-) -> dict[str, Decision]:
-    invalid = tuple(finding.message for finding in findings if finding.severity == "critical")
+def _decisions(spec: ExperimentSpec, compared: Compared, comparisons: Sequence[Comparison], situation: Situation) -> dict[str, Decision]:
     decisions: dict[str, Decision] = {}
     for treatment in spec.treatments:
-        guardrails = [row.guardrail for row in comparisons if row.treatment == treatment and row.guardrail is not None]
+        pair = (spec.primary.key, treatment)
         evidence = gather_evidence(
             spec,
             treatment,
-            compared.results[spec.primary.key, treatment],
-            control_sd=compared.control_sds.get((spec.primary.key, treatment)),
-            guardrails=guardrails,
-            status=status,
-            invalid=invalid,
-            units=units,
-            live=live,
+            compared.results[pair],
+            control_sd=compared.control_sds.get(pair),
+            guardrails=[row.guardrail for row in comparisons if row.treatment == treatment and row.guardrail is not None],
+            situation=situation,
         )
-        decisions[treatment] = decide(evidence, policy_of(spec, compared.results[spec.primary.key, treatment]))
+        decisions[treatment] = decide(evidence, policy_of(spec, compared.results[pair]))
     return decisions
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from fairtrial.decisions import Evidence, Policy
@@ -65,6 +66,23 @@ def policy_of(spec: ExperimentSpec, primary: Estimate | Unavailable) -> Policy:
     return Policy(objective=plan.objective, margin=margin, practical=practical, strong=strong, scale=scale, origin=origin)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What is the same for every treatment.
+
+    Attributes:
+        status: Where the plan stands.
+        invalid: Why the data cannot be trusted, one sentence each.
+        units: Units by arm.
+        live: Whether units are being assigned now.
+    """
+
+    status: PlanStatus
+    invalid: tuple[str, ...]
+    units: Mapping[str, int]
+    live: bool
+
+
 def gather_evidence(
     spec: ExperimentSpec,
     treatment: str,
@@ -72,12 +90,10 @@ def gather_evidence(
     *,
     control_sd: float | None,
     guardrails: Sequence[Guardrail],
-    status: PlanStatus,
-    invalid: tuple[str, ...],
-    units: Mapping[str, int],
-    live: bool,
+    situation: Situation,
 ) -> Evidence:
     """All that the decision table reads of one treatment."""
+    status = situation.status
     increase = spec.primary.direction == "increase"
     estimate = primary if isinstance(primary, Estimate) else None
     lift_interval = (
@@ -85,8 +101,8 @@ def gather_evidence(
     )
     sign = 1.0 if increase else -1.0
     return Evidence(
-        invalid=invalid,
-        insufficient=_insufficient(spec, primary, treatment, units),
+        invalid=situation.invalid,
+        insufficient=_insufficient(spec, primary, treatment, situation.units),
         effect=None if estimate is None else sign * estimate.effect,
         interval=None if estimate is None else improvement(estimate, spec.primary),
         lift=None if estimate is None or estimate.lift is None else sign * estimate.lift,
@@ -100,7 +116,7 @@ def gather_evidence(
         plan_complete=status.complete,
         min_days_met=status.min_days_met or status.max_days_reached,
         max_days_reached=status.max_days_reached,
-        live=live,
+        live=situation.live,
     )
 
 

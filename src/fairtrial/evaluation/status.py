@@ -25,6 +25,7 @@ def plan_status(
     """Compare what came with what was planned.
 
     Args:
+        spec: The experiment.
         units: Units by arm.
         as_of: Moment of the look; None reads the schedule's end.
         control_value: Observed value of the control on the primary metric.
@@ -78,7 +79,7 @@ def planned_units(spec: ExperimentSpec) -> tuple[dict[str, int] | None, Literal[
     plan = plan_experiment(spec)
     if isinstance(plan, Unavailable):
         return None, "none", plan.reason
-    return dict(plan.n), "power", plan.explanation
+    return dict(plan.arms), "power", plan.explanation
 
 
 def days_run(spec: ExperimentSpec, as_of: dt.datetime | None) -> float | None:

@@ -1,7 +1,7 @@
 """Metrics: what each kind needs read and how it is compared."""
 
-from fairtrial.metrics.family import Family
+from fairtrial.metrics.family import ArmContrast, Family
 from fairtrial.metrics.metric import Metric, build_metric, build_metrics, builds, known_kinds
 from fairtrial.metrics.needs import Column, Needs
 
-__all__ = ["Column", "Family", "Metric", "Needs", "build_metric", "build_metrics", "builds", "known_kinds"]
+__all__ = ["ArmContrast", "Column", "Family", "Metric", "Needs", "build_metric", "build_metrics", "builds", "known_kinds"]

@@ -9,15 +9,26 @@ from typing import Protocol
 import numpy as np
 
 from fairtrial.spec.plan import CiMethod
-from fairtrial.stats.contrast import Contrast, Present, expand, linear_contrast
+from fairtrial.stats.batch import Present, expand
+from fairtrial.stats.contrast import Contrast, linear_contrast
+from fairtrial.stats.lift import ArmValues
 from fairtrial.stats.moments import CoMoments
 from fairtrial.stats.proportions import ProportionContrast
+from fairtrial.stats.result import Unavailable
+
+
+class ArmContrast(Contrast, ArmValues, Protocol):
+    """A contrast that also knows its arms' values, and why an entry has no inference."""
+
+    def unavailable(self, index: int | tuple[int, ...] = ()) -> Unavailable | None:
+        """Why the entry at `index` has no inference; None when it has."""
+        ...
 
 
 class Family(Protocol):
     """Metrics that are compared by the same formula; equal families share a batch."""
 
-    def contrast(self, control: Sequence[CoMoments], treatment: Sequence[CoMoments]) -> Contrast:
+    def contrast(self, control: Sequence[CoMoments], treatment: Sequence[CoMoments]) -> ArmContrast:
         """Treatment minus control for pairs of arms, shape (len(control),)."""
         ...
 
@@ -66,7 +77,7 @@ class Means:
 
     present: Present
 
-    def contrast(self, control: Sequence[CoMoments], treatment: Sequence[CoMoments]) -> Contrast:
+    def contrast(self, control: Sequence[CoMoments], treatment: Sequence[CoMoments]) -> ArmContrast:
         """Treatment minus control for pairs of arms."""
         return linear_contrast(expand(control, self.present), expand(treatment, self.present))
 

@@ -17,8 +17,8 @@ from fairtrial.reports.view_models import AxisView, MarkView, TickView
 
 PAD = 0.06
 MOST_TICKS = 7
-ROOM = 1.6
-"""Lesser rows may be this many times wider than the typical row before they are cut."""
+MUST_ROOM, TYPICAL_ROOM = 1.6, 2.5
+"""Lesser rows may reach this many times as far as the primary, or as the typical row, before they are cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def domain(spans: Sequence[Span]) -> Domain | None:
         return None
     reach = [_reach(span) for span in spans]
     must = max((r for r, span in zip(reach, spans, strict=True) if span.primary), default=0.0)
-    limit = max(must, ROOM * statistics.median(reach), min(reach))
+    limit = max(MUST_ROOM * must, TYPICAL_ROOM * statistics.median(reach))
     if limit == 0.0:
         limit = 1.0
     lows = [max(low, -limit) for low in (_ends(span)[0] for span in spans)]
@@ -96,9 +96,10 @@ def axis(scale: Domain, label: Callable[[float, float], str], *, mirrored: bool,
     """
     step = _step((scale.high - scale.low) / MOST_TICKS)
     first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
-    values = [k * step for k in range(first, last + 1)]
-    shown = [abs(v) for v in values] if mirrored else values
-    ticks = tuple(TickView(at=scale.at(v), label=label(s, step)) for v, s in zip(values, shown, strict=True))
+    ticks = tuple(
+        TickView(at=scale.at(k * step), label=label(abs(k) * step if mirrored else k * step, step), major=k % 2 == 0)
+        for k in range(first, last + 1)
+    )
     return AxisView(ticks=ticks, zero=scale.at(0.0), mirrored=mirrored, title=title)
 
 

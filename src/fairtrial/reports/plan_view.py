@@ -31,14 +31,17 @@ def _primary_kind(comparisons: tuple[Comparison, ...]) -> Kind:
 
 def _progress(plan: PlanStatus) -> str:
     if not plan.planned_n:
-        return f"{count(plan.actual_n)} units, no planned number"
+        return f"{count(plan.actual_n)} units came; no number was planned"
     part = share(plan.actual_n / plan.planned_n) if plan.actual_n < plan.planned_n else "plan reached"
     return f"{count(plan.actual_n)} of {count(plan.planned_n)} planned units ({part})"
 
 
 def _powered(plan: PlanStatus, kind: Kind) -> str:
     parts: list[str] = []
-    if plan.planned_mde is not None and plan.power_at_mde is not None:
+    if plan.objective == "non_inferiority" and plan.power_at_mde is not None:
+        told = f"{count(plan.actual_n)} units show the treatment to be within the margin with power {power(plan.power_at_mde)}"
+        parts.append(f"If the arms do not differ, {told}.")
+    elif plan.planned_mde is not None and plan.power_at_mde is not None:
         mde, units = _mde(plan, kind), count(plan.actual_n)
         parts.append(f"If the true effect is {mde}, as planned for, {units} units detect it with power {power(plan.power_at_mde)}.")
     if plan.detectable_effect is not None:

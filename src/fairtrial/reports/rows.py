@@ -49,17 +49,19 @@ def effect_span(comparison: Comparison) -> Span | None:
     return Span(point=point, low=low, high=high, margin=margin, margin_text=text, primary=True)
 
 
-def row(comparison: Comparison, *, alpha: float, mark: MarkView | None) -> RowView:
+def row(comparison: Comparison, *, alpha: float, mark: MarkView | None, trusted: bool = True) -> RowView:
     """A comparison as it is shown.
 
     Args:
         comparison: The comparison.
         alpha: Error rate against which corrected p-values are read, in (0, 1).
         mark: Its place on the shared axis, if it has one.
+        trusted: Whether the data passed its checks; when not, the row is not judged.
     """
     e = comparison.estimate
     if e is None:
         return _unavailable(comparison)
+    reading = READINGS[comparison.reading] if trusted else "not judged"
     effect = effect_style(comparison.kind, e.effect, e.interval)
     levels = level_style(comparison.kind, effect)
     lift, lift_interval = _lift(e)
@@ -70,8 +72,8 @@ def row(comparison: Comparison, *, alpha: float, mark: MarkView | None) -> RowVi
         role=comparison.role,
         lower_is_better=comparison.direction == "decrease",
         treatment=clean(comparison.treatment),
-        tone=comparison.reading,
-        reading=READINGS[comparison.reading],
+        tone=comparison.reading if trusted else "unavailable",
+        reading=reading,
         control_value=levels.plain(e.control),
         treatment_value=levels.plain(e.treatment),
         n_control=count(e.n_control),
@@ -86,7 +88,7 @@ def row(comparison: Comparison, *, alpha: float, mark: MarkView | None) -> RowVi
         p_adjusted=DASH if e.p_adjusted is None else p_value(e.p_adjusted, alpha),
         p_final=p_value(e.p_value, e.alpha) if e.p_adjusted is None else p_value(e.p_adjusted, alpha),
         p_says=p_says,
-        spoken=_spoken(comparison, e, effect, p_says),
+        spoken=f"{_spoken(comparison, e, effect, p_says)}: {reading}.",
         mark=mark,
         mark_missing="" if mark is not None else "no relative effect: the control's value is not positive",
         why_unavailable="",
@@ -129,7 +131,7 @@ def _unavailable(comparison: Comparison) -> RowView:
         why_unavailable=reason,
         guardrail=_guardrail(comparison.guardrail, comparison),
         exact=(("code", phrase(gone.code) if gone is not None else "unknown"),),
-        methods=(),
+        methods="",
         notes=(),
     )
 
@@ -146,7 +148,7 @@ def _spoken(comparison: Comparison, e: Estimate, style: NumberStyle, p_says: str
     of_control = "" if lift == DASH else f", lift {lift}" + ("" if lift_interval == DASH else f" {lift_interval}")
     return (
         f"{clean(comparison.metric)}, {clean(comparison.treatment)}: {style.signed(e.effect)} "
-        f"({level(e.alpha)} interval {style.between(e.interval)}){of_control}, {p_says}: {READINGS[comparison.reading]}."
+        f"({level(e.alpha)} interval {style.between(e.interval)}){of_control}, {p_says}"
     )
 
 
@@ -202,11 +204,11 @@ def _exact(e: Estimate) -> tuple[tuple[str, str], ...]:
     return (*exact, ("n control", count(e.n_control)), ("n treatment", count(e.n_treatment)))
 
 
-def _methods(e: Estimate) -> tuple[str, ...]:
+def _methods(e: Estimate) -> str:
     sided = {"two-sided": "two-sided", "greater": "one-sided: treatment greater", "less": "one-sided: treatment less"}[e.alternative]
     parts = [f"test: {phrase(e.method)}, {sided}", f"interval: {phrase(e.interval_method)}"]
     if e.lift_method is not None:
         parts.append(f"lift interval: {phrase(e.lift_method)}")
     if e.correction is not None:
         parts.append(f"correction: {CORRECTIONS.get(e.correction, phrase(e.correction))}")
-    return (*parts, f"error control: {ERROR_CONTROL[e.error_control]}")
+    return "; ".join((*parts, f"error control: {ERROR_CONTROL[e.error_control]}"))

@@ -2,71 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from fairtrial.evaluation.scorecard import Scorecard
-from fairtrial.reports.text_plot import ASCII, UNICODE, ascii_text, tick_line, track
-from fairtrial.reports.view_models import GroupView, MetricView, RowView, ScorecardView, VerdictView
+from fairtrial.reports.pen import CHECKS, VERDICTS, Pen
+from fairtrial.reports.terminal_rows import print_groups
+from fairtrial.reports.view_models import FindingView, HeroView, ScorecardView, VerdictView
 from fairtrial.reports.views import UNTRUSTED, view
-
-WIDE = 116
-MOST_LABEL = 22
-WIDEST = 150
-TONES = {"better": "green", "worse": "red", "inconclusive": "yellow", "unavailable": "dim"}
-VERDICTS = {"good": "green", "caution": "yellow", "wait": "blue", "neutral": "cyan", "bad": "red", "invalid": "magenta"}
-CHECKS = {"ok": "green", "warning": "yellow", "critical": "bold red", "skipped": "dim", "info": "cyan"}
-STATUSES = {"PASS": "green", "WARNING": "yellow", "ALERT": "bold red", "UNAVAILABLE": "magenta"}
-
-
-class Pen:
-    """Writes to one console: knows its width and whether it can print more than ASCII.
-
-    Attributes:
-        width: Columns to use.
-        plain: Whether only ASCII can be printed.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.width = min(console.width, WIDEST)
-        self.plain = not console.encoding.lower().startswith("utf")
-        self.glyphs = ASCII if self.plain else UNICODE
-
-    def text(self, words: str, style: str = "") -> Text:
-        """Words as they are: no markup is read from them."""
-        return Text(ascii_text(words) if self.plain else words, style=style)
-
-    def join(self, *parts: tuple[str, str]) -> Text:
-        """Several (words, style) on one line."""
-        line = Text()
-        for words, style in parts:
-            line.append_text(self.text(words, style))
-        return line
-
-    def out(self, *lines: RenderableType, indent: int = 0) -> None:
-        """Print lines, wrapped to the width."""
-        for line in lines:
-            self.console.print(Padding(line, (0, 0, 0, indent)) if indent else line, width=self.width, highlight=False)
-
-    def heading(self, title: str, hint: str = "") -> None:
-        """A blank line and a heading."""
-        self.out(Text(), self.join((title, "bold"), (f"  {hint}" if hint else "", "dim")))
-
-    def items(self, items: Iterable[tuple[RenderableType, RenderableType]], *, indent: int = 2) -> None:
-        """A list: a mark (or a name) and a text that wraps beside it."""
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(no_wrap=True)
-        grid.add_column(ratio=1, overflow="fold")
-        for first, second in items:
-            grid.add_row(first, second)
-        self.out(grid, indent=indent)
 
 
 def render_terminal(scorecard: Scorecard, console: Console) -> None:
@@ -78,16 +25,14 @@ def render_terminal(scorecard: Scorecard, console: Console) -> None:
     """
     shown, pen = view(scorecard), Pen(console)
     _title(pen, shown)
-    _verdict(pen, shown.verdict)
+    _verdict(pen, shown)
     if len(shown.verdicts) > 1:
         _verdicts(pen, shown.verdicts)
     _plan_and_data(pen, shown)
     _arms(pen, shown)
     if not shown.trusted:
         pen.out(Text(), pen.text(UNTRUSTED, "bold magenta"))
-    for group in shown.groups:
-        _group(pen, group, shown)
-    _axis(pen, shown)
+    print_groups(pen, shown)
     _incremental(pen, shown)
     _findings(pen, shown)
     _next_steps(pen, shown.verdict)
@@ -102,7 +47,8 @@ def _title(pen: Pen, shown: ScorecardView) -> None:
         pen.out(pen.text(shown.hypothesis, "italic"))
 
 
-def _verdict(pen: Pen, verdict: VerdictView) -> None:
+def _verdict(pen: Pen, shown: ScorecardView) -> None:
+    verdict = shown.verdict
     style = VERDICTS[verdict.tone]
     reasons = Table.grid(padding=(0, 1, 0, 0))
     reasons.add_column(justify="right", style="dim")
@@ -111,10 +57,21 @@ def _verdict(pen: Pen, verdict: VerdictView) -> None:
         reasons.add_row(f"{number}.", pen.text(reason))
     facts = pen.text(" · ".join(f"{name} {value}" for name, value in verdict.facts), "dim")
     body: list[RenderableType] = [pen.text(verdict.headline, "bold")]
+    if shown.hero is not None:
+        body.append(pen.text(_number(shown.hero)))
+        body += [pen.text(shown.hero.caution, "bold magenta")] if shown.hero.caution else []
     body += [Text(), reasons] if verdict.reasons else []
     label = pen.text(f" {verdict.label} ", f"bold reverse {style}")
     panel = Panel(Group(*body, Text(), facts), title=label, title_align="left", border_style=style, padding=(1, 2))
     pen.out(Text(), panel)
+
+
+def _number(hero: HeroView) -> str:
+    row = hero.row
+    if row.why_unavailable:
+        return f"{hero.sentence} {row.why_unavailable}"
+    lift = "" if row.lift == row.lift_interval else f", lift {row.lift} {row.lift_interval}"
+    return f"{hero.sentence} {row.level} interval {row.interval}{lift}, {row.p_says}."
 
 
 def _verdicts(pen: Pen, verdicts: Sequence[VerdictView]) -> None:
@@ -127,13 +84,21 @@ def _plan_and_data(pen: Pen, shown: ScorecardView) -> None:
     intake = dict(shown.intake)
     read = f"{facts['Data source']}, {intake['Rows read']} rows, {intake['Units analysed']} units, read by {facts['Engine']}"
     left = "" if intake.get("Left out") == "nothing" else "; some were left out, see below"
+    plan = dict(shown.plan.facts)
+    test = f"Test: {plan['Test']}, alpha and power {plan['Alpha and planned power']}"
     pen.heading("Plan and data")
     pen.items(
         (
-            (pen.text("Plan", "dim"), pen.text(f"{shown.plan.sentence} {shown.plan.progress_text}.")),
+            (
+                pen.text("Plan", "dim"),
+                pen.text(shown.plan.sentence + (f" {shown.plan.progress_text}." if shown.plan.progress is not None else "")),
+            ),
             (pen.text("Power", "dim"), pen.text(shown.plan.powered)),
             (pen.text("Data", "dim"), pen.text(f"{read}{left}.")),
-            (pen.text("Error", "dim"), pen.text(f"{facts['Error control']}; looks before this one: {facts['Looks before this one']}.")),
+            (
+                pen.text("Error", "dim"),
+                pen.text(f"{facts['Error control']}; looks before this one: {facts['Looks before this one']}. {test}."),
+            ),
         )
     )
 
@@ -155,61 +120,44 @@ def _arms(pen: Pen, shown: ScorecardView) -> None:
         )
     pen.out(table, indent=2)
     style = CHECKS[shown.srm.state]
-    pen.out(
-        pen.join((pen.glyphs.checks[shown.srm.state], style), (f" {shown.srm.title}. ", style), (shown.srm.sentence, "dim")), indent=2
-    )
+    pen.out(pen.join((pen.glyphs.checks[shown.srm.state], style), (f" {shown.srm.title}. ", style), (shown.srm.sentence, "dim")), indent=2)
 
 
-def _group(pen: Pen, group: GroupView, shown: ScorecardView) -> None:
-    pen.heading(group.title, group.hint)
-    for metric in group.metrics:
-        tag = "  lower is better" if metric.lower_is_better else ""
-        pen.out(pen.join((metric.metric, "bold"), (tag, "dim")), indent=2)
-        for row in metric.rows:
-            _row(pen, row, shown)
-            _remarks(pen, row)
-
-
-def _row(pen: Pen, row: RowView, shown: ScorecardView) -> None:
-    tone = TONES[row.tone]
-    if row.why_unavailable:
-        pen.items(((pen.text(row.treatment), pen.join(("not available  ", tone), (row.why_unavailable, ""))),), indent=4)
+def _incremental(pen: Pen, shown: ScorecardView) -> None:
+    if not shown.incremental:
         return
-    wide = pen.width >= WIDE
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    widths = _widths(shown)
-    level = "" if shown.one_level else f" {row.level}"
-    cells: list[tuple[Text, int, bool]] = [
-        (pen.text(row.treatment), widths[0], False),
-        (pen.text(row.change, f"bold {tone}"), widths[1], True),
-        (pen.text(row.interval + level), widths[2], True),
-    ]
-    if wide:
-        cells.append((pen.text(f"{row.lift} {row.lift_interval}" if row.lift_interval != row.lift else row.lift, "dim"), widths[3], True))
-    cells.append((pen.text(row.p_final), widths[4], True))
-    for _, width, right in cells:
-        grid.add_column(width=width, justify="right" if right else "left", overflow="fold")
-    room = pen.width - 4 - sum(width + 2 for _, width, _ in cells)
-    plotted = shown.axis is not None and room >= 12
-    if plotted:
-        grid.add_column(width=room, no_wrap=True)
-    drawn = [pen.text(track(row.mark, shown.axis, row.tone, room, pen.glyphs), tone)] if plotted and shown.axis is not None else []
-    grid.add_row(*(cell for cell, _, _ in cells), *drawn)
-    pen.out(grid, indent=4)
-    lift = "" if wide or row.lift == row.lift_interval else f", lift {row.lift} {row.lift_interval}"
-    values = f"{row.control_value} → {row.treatment_value}{lift}"
-    pen.out(pen.join((row.reading, tone), (f": {values}", "dim")), indent=4 + widths[0] + 2)
+    pen.heading("Incremental outcomes", "effect times units")
+    for item in shown.incremental:
+        pen.out(pen.join((item.value, "bold"), (f" {item.metric}  ", "bold"), (item.sentence, "")), indent=2)
 
 
-def _remarks(pen: Pen, row: RowView) -> None:
-    indent = 6 + _label_width(row.treatment)
-    if row.guardrail is not None:
-        facts = [fact for fact in (row.guardrail.margin, row.guardrail.non_inferior) if fact]
-        extra = f" ({'; '.join(facts)})" if facts else ""
-        pen.out(
-            pen.join((row.guardrail.status, STATUSES[row.guardrail.status]), (f" {row.guardrail.reason}", ""), (extra, "dim")), indent=indent
-        )
-    if row.mark is None and not row.why_unavailable:
-        pen.out(pen.text(f"not drawn: {row.mark_missing}", "dim"), indent=indent)
-    for note in row.notes:
-        pen.out(pen.text(note, "dim"), indent=indent)
+def _findings(pen: Pen, shown: ScorecardView) -> None:
+    pen.heading("Findings")
+    if not shown.findings:
+        pen.out(pen.text(shown.no_findings, "dim"), indent=2)
+    pen.items((_mark(pen, finding), _told(pen, finding)) for finding in shown.findings)
+
+
+def _mark(pen: Pen, finding: FindingView) -> Text:
+    return pen.text(f"{pen.glyphs.checks[finding.severity]} {finding.label}", CHECKS[finding.severity])
+
+
+def _told(pen: Pen, finding: FindingView) -> Text:
+    return pen.join((finding.message, ""), ("\nWhat to do: ", "dim"), (finding.action, "dim"))
+
+
+def _next_steps(pen: Pen, verdict: VerdictView) -> None:
+    if verdict.next_steps:
+        pen.heading("Next steps")
+        pen.items((Text(f"{number}."), pen.text(step)) for number, step in enumerate(verdict.next_steps, start=1))
+
+
+def _provenance(pen: Pen, shown: ScorecardView) -> None:
+    facts = dict(shown.provenance)
+    left = [f"{name}: {value}" for name, value in shown.intake[2:] if name != "Left out"]
+    if left or shown.intake_notes:
+        pen.heading("On the way in")
+        for line in (*left, *shown.intake_notes):
+            pen.out(pen.text(line, "dim"), indent=2)
+    tie = f"spec {facts['Spec hash'][:12]} · data {facts['Data fingerprint'][:12]} · {facts['Code version']}"
+    pen.out(Text(), pen.text(tie, "dim"))

@@ -39,11 +39,10 @@ class Glyphs:
     open_left: str
     open_right: str
     zero: str
+    crossed: str
     margin: str
     points: Mapping[Tone, str]
     checks: Mapping[str, str]
-    bar: str
-    rest: str
 
 
 UNICODE = Glyphs(
@@ -53,11 +52,10 @@ UNICODE = Glyphs(
     open_left="◂",
     open_right="▸",
     zero="│",
+    crossed="┼",
     margin="┊",
-    points={"better": "●", "worse": "◆", "inconclusive": "○", "unavailable": " "},
-    checks={"ok": "✓", "warning": "!", "critical": "✗", "skipped": "–", "info": "·"},
-    bar="━",
-    rest="─",
+    points={"better": "●", "worse": "◆", "inconclusive": "○", "unavailable": "○"},
+    checks={"ok": "✓", "warning": "!", "critical": "✗", "skipped": "·", "info": "·"},
 )
 ASCII = Glyphs(
     line="-",
@@ -66,11 +64,10 @@ ASCII = Glyphs(
     open_left="<",
     open_right=">",
     zero="|",
+    crossed="+",
     margin=":",
-    points={"better": "*", "worse": "#", "inconclusive": "o", "unavailable": " "},
+    points={"better": "*", "worse": "#", "inconclusive": "o", "unavailable": "o"},
     checks={"ok": "ok", "warning": "!", "critical": "X", "skipped": "-", "info": "-"},
-    bar="=",
-    rest="-",
 )
 
 
@@ -93,7 +90,9 @@ def track(mark: MarkView | None, axis: AxisView, tone: Tone, width: int, glyphs:
         cells[i] = glyphs.line
     cells[low] = glyphs.open_left if mark.open_low else glyphs.left
     cells[high] = glyphs.open_right if mark.open_high else glyphs.right
-    if mark.margin is not None and not low <= _cell(mark.margin, width) <= high:
+    if low < _cell(axis.zero, width) < high:
+        cells[_cell(axis.zero, width)] = glyphs.crossed
+    if mark.margin is not None:
         cells[_cell(mark.margin, width)] = glyphs.margin
     if not mark.point_off:
         cells[_cell(mark.point, width)] = glyphs.points[tone]

@@ -16,10 +16,11 @@ VerdictTone = Literal["good", "caution", "wait", "neutral", "bad", "invalid"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TickView:
-    """One tick of an axis: where it stands, in [0, 1], and what it says."""
+    """One tick of an axis: where it stands, in [0, 1], what it says, and whether it stays when room is short."""
 
     at: float
     label: str
+    major: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,7 @@ class RowView:
         mark_missing: Why it is not drawn.
         why_unavailable: Reason when there is no estimate; empty otherwise.
         exact: Every number as computed, as (name, value) in order.
-        methods: How it was computed, one phrase per method.
+        methods: How it was computed; empty when it was not.
         notes: What a reader must know, in words.
     """
 
@@ -127,7 +128,7 @@ class RowView:
     why_unavailable: str
     guardrail: GuardrailView | None
     exact: tuple[tuple[str, str], ...]
-    methods: tuple[str, ...]
+    methods: str
     notes: tuple[str, ...]
 
 

@@ -85,7 +85,7 @@ def _verdict(scorecard: Scorecard, treatment: str) -> VerdictView:
     facts: list[tuple[str, str]] = []
     if decision.confidence is not None:
         facts.append(("Confidence", decision.confidence.lower()))
-    facts += [("Risk of acting", decision.risk_level), ("Decision rule", decision.rule)]
+    facts += [("Risk", decision.risk_level), ("Decision rule", decision.rule)]
     return VerdictView(
         treatment=clean(treatment),
         label=verdict_label(decision),
@@ -106,7 +106,7 @@ def _groups(scorecard: Scorecard) -> tuple[AxisView | None, tuple[GroupView, ...
     for role in ROLES:
         of_role = [c for c in scorecard.comparisons if c.role == role]
         keys = list(dict.fromkeys(c.metric for c in of_role))
-        metrics = tuple(_metric([c for c in of_role if c.metric == key], spans, scale, scorecard.plan.alpha) for key in keys)
+        metrics = tuple(_metric([c for c in of_role if c.metric == key], spans, scale, scorecard) for key in keys)
         if metrics:
             title, hint = ROLE_TITLES[role]
             groups.append(GroupView(title=title, hint=hint, metrics=metrics))
@@ -117,13 +117,14 @@ def _metric(
     comparisons: Sequence[Comparison],
     spans: Mapping[tuple[str, str], object],
     scale: Domain | None,
-    alpha: float,
+    scorecard: Scorecard,
 ) -> MetricView:
+    alpha, trusted = scorecard.plan.alpha, scorecard.decision.state != "invalid"
     rows: list[RowView] = []
     for comparison in comparisons:
         span = lift_span(comparison) if (comparison.metric, comparison.treatment) in spans else None
         placed = mark(span, scale) if span is not None and scale is not None else None
-        rows.append(row(comparison, alpha=alpha, mark=placed))
+        rows.append(row(comparison, alpha=alpha, mark=placed, trusted=trusted))
     first = rows[0]
     return MetricView(metric=first.metric, role=first.role, lower_is_better=first.lower_is_better, rows=tuple(rows))
 
@@ -138,7 +139,7 @@ def _hero(scorecard: Scorecard) -> HeroView | None:
     if not wanted:
         return None
     comparison = wanted[0]
-    shown = row(comparison, alpha=scorecard.plan.alpha, mark=None)
+    shown = row(comparison, alpha=scorecard.plan.alpha, mark=None, trusted=scorecard.decision.state != "invalid")
     span = effect_span(comparison)
     scale = None if span is None else domain([span])
     mirrored = comparison.direction == "decrease"
@@ -207,9 +208,11 @@ def _srm(srm: SrmCheck) -> CheckView:
     figures = ""
     if srm.chi_square is not None and srm.p_value is not None:
         df = "" if srm.df is None else f" on {srm.df} df"
-        figures = f"Chi-square {precise(srm.chi_square, 4)}{df}, {p_statement(srm.p_value)}."
+        size = f" {precise(srm.chi_square, 4)}" if srm.chi_square >= 0.01 else " below 0.01"
+        figures = f"Chi-square{size}{df}, {p_statement(srm.p_value)}."
+    reason = "" if srm.status == "ok" else sentence(srm.reason)
     state = "critical" if srm.status == "mismatch" else srm.status
-    return CheckView(state=state, title=titles[srm.status], sentence=f"{sentence(srm.reason)} {figures}".strip())
+    return CheckView(state=state, title=titles[srm.status], sentence=f"{reason} {figures}".strip())
 
 
 def _finding(finding: Finding) -> FindingView:

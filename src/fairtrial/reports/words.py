@@ -80,7 +80,30 @@ CORRECTIONS: Mapping[str, str] = {
     "benjamini-yekutieli": "Benjamini-Yekutieli",
 }
 
-STARTERS = frozenset({"a", "an", "all", "it", "its", "no", "none", "not", "only", "shares", "sizes", "some", "the", "there", "this", "too"})
+STARTERS = frozenset(
+    (
+        "a",
+        "an",
+        "all",
+        "every",
+        "guardrail",
+        "it",
+        "its",
+        "no",
+        "nobody",
+        "none",
+        "not",
+        "only",
+        "shares",
+        "sizes",
+        "some",
+        "the",
+        "there",
+        "this",
+        "too",
+        "units",
+    )
+)
 """First words of a sentence that may be capitalised; any other may be a name and is left alone."""
 
 

@@ -56,6 +56,9 @@ class ExperimentConfigClient:
                 self._files = read_spec_files(file)
         else:
             self._files = read_spec_files(path)
+        for file in self._files:
+            if "" in file.entries:
+                parse_spec(file.entries[""], what=f"spec in {file.path.name}")  # says what is missing, its name among it
         self._homes: dict[str, SpecFile] = {key: file for file in self._files for key in file.entries}
 
     def list_available_experiments(self) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import cast
 
 from fairtrial.errors import SpecError
@@ -32,6 +33,7 @@ from fairtrial.spec.catalog_rules import (
     interval_methods,
     normalised,
     one_of,
+    planned_units,
     threshold_of,
 )
 from fairtrial.spec.experiment import ExperimentSpec
@@ -149,7 +151,7 @@ def _guardrail(metric: GuardrailMetric) -> Fields:
     fields: Fields = {**_source(metric), "description": metric.definition, "role": "guardrail", "direction": "decrease"}
     if metric.alert_condition == "above_threshold":
         return {**fields, "max_value": metric.threshold}
-    return {**fields, "margin": metric.threshold - 1.0, "margin_kind": "relative"}
+    return {**fields, "margin": float(Decimal(repr(metric.threshold)) - 1), "margin_kind": "relative"}
 
 
 def _plan(entry: CatalogEntry) -> Fields:
@@ -163,7 +165,7 @@ def _plan(entry: CatalogEntry) -> Fields:
         "mde_kind": effect.type,
         "baseline": baseline_of(entry),
         "baseline_sd": primary.baseline_assumptions.standard_deviation,
-        "sample_size": power.sample_size.total,
+        "sample_size": planned_units(entry),
         "min_days": one_of(schedule.minimum_runtime_days, duration.business_minimum_days),
         "max_days": one_of(schedule.maximum_runtime_days, duration.business_maximum_days),
         "practical_threshold": threshold_of(primary),

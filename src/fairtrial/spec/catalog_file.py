@@ -8,7 +8,6 @@ its own `metadata.config_version`), so that a consumer can pin a version.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from typing import Annotated, Literal, cast
 
@@ -16,6 +15,7 @@ from pydantic import AfterValidator, Field
 
 from fairtrial.errors import SpecError
 from fairtrial.spec.base import Name, SpecModel
+from fairtrial.spec.plan import Day
 from fairtrial.spec.problems import validated
 
 MAX_ARMS_IN_RANGE = 4
@@ -51,7 +51,7 @@ class Change(SpecModel):
 
     version: str
     """Version that the change made."""
-    date: dt.date
+    date: Day
     experiment: Name | None = None
     """Whose version it is; None: the file's."""
     level: Literal["major", "minor", "patch"] | None = None

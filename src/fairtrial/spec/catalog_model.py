@@ -13,7 +13,7 @@ from typing import Annotated, Literal, cast
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fairtrial.spec.base import Name, Share, SpecModel
-from fairtrial.spec.plan import Days
+from fairtrial.spec.plan import Day, Days
 
 REQUIRED_SECTIONS = (
     "business_justification",
@@ -44,6 +44,11 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else [] if value is None else value
 
 
+def _listed(value: object) -> object:
+    """Rules given as a plain list, in the long form."""
+    return {"rules": cast("object", value)} if isinstance(value, list | tuple | str) else value
+
+
 Prose = Annotated[object, AfterValidator(_not_empty)]
 """Words for people: text, a list or a mapping; nothing is computed from it."""
 
@@ -61,8 +66,8 @@ class Hypothesis(SpecModel):
 class TemporalSchedule(SpecModel):
     """When the experiment runs; the last day belongs to it."""
 
-    start_date: dt.date | None = None
-    planned_end_date: dt.date | None = None
+    start_date: Day | None = None
+    planned_end_date: Day | None = None
     """Last day of the experiment."""
     planned_duration_days: Days | None = None
     minimum_runtime_days: Days | None = None
@@ -70,11 +75,11 @@ class TemporalSchedule(SpecModel):
     maximum_runtime_days: Days | None = None
     """The plan is complete after this many days."""
     ramp_up_days: Annotated[int, Field(ge=0, le=365)] | None = None
-    baseline_period_start: dt.date | None = None
-    baseline_period_end: dt.date | None = None
+    baseline_period_start: Day | None = None
+    baseline_period_end: Day | None = None
     baseline_period_days: Days | None = None
-    experiment_period_start: dt.date | None = None
-    experiment_period_end: dt.date | None = None
+    experiment_period_start: Day | None = None
+    experiment_period_end: Day | None = None
     experiment_period_days: Days | None = None
 
 
@@ -143,7 +148,7 @@ class IncludeRules(SpecModel):
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, raw: object) -> object:
-        return {"rules": raw} if isinstance(raw, list | tuple | str) else raw
+        return _listed(raw)
 
 
 class ExcludeRules(SpecModel):
@@ -159,7 +164,7 @@ class ExcludeRules(SpecModel):
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, raw: object) -> object:
-        return {"rules": raw} if isinstance(raw, list | tuple | str) else raw
+        return _listed(raw)
 
 
 class Eligibility(SpecModel):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import get_args
 
 from fairtrial.spec.catalog_file import MAX_ARMS_IN_RANGE, Range, ValidationRules
@@ -61,7 +61,14 @@ def normalised(word: str) -> str:
 
 def broken_rules(entry: CatalogEntry, rules: ValidationRules) -> list[str]:
     """Everything that is wrong with an entry whose form is right, one sentence each."""
-    found = [*_names(entry), *_ranges(entry, rules), *_agreement(entry), *_effect(entry), *_schedule(entry.design.temporal_schedule)]
+    found = [
+        *_names(entry),
+        *_ranges(entry, rules),
+        *_agreement(entry),
+        *_effect(entry),
+        *_sizes(entry),
+        *_schedule(entry.design.temporal_schedule),
+    ]
     return [*found, *_metrics(entry), *_not_available(entry)]
 
 
@@ -142,6 +149,23 @@ def _agreement(entry: CatalogEntry) -> Iterator[str]:
     for what, one, other in pairs:
         if differ(one, other):
             yield f"{what} is declared twice and must agree, got {one:g} and {other:g}"
+
+
+def planned_units(entry: CatalogEntry) -> int | None:
+    """Planned units in total as declared, for all variants or for each; None when not declared."""
+    size = entry.power_analysis.sample_size
+    if size.total is not None or size.per_variant is None:
+        return size.total
+    shares = [variant.allocation for variant in entry.variants.values() if variant.allocation > 0]
+    return math.ceil(size.per_variant / min(shares) - RELATIVE_TOLERANCE) if shares else None
+
+
+def _sizes(entry: CatalogEntry) -> Iterator[str]:
+    size, shares = entry.power_analysis.sample_size, [variant.allocation for variant in entry.variants.values()]
+    if size.total is None or size.per_variant is None or differ(*shares):
+        return
+    if size.total != size.per_variant * len(shares):
+        yield f"power_analysis.sample_size: total must be per_variant times {len(shares)} variants, got {size.total} and {size.per_variant}"
 
 
 def _effect(entry: CatalogEntry) -> Iterator[str]:
@@ -237,18 +261,19 @@ def _not_available(entry: CatalogEntry) -> Iterator[str]:
         yield f"power_analysis.multiple_testing_correction must be one of {known}, got {power.multiple_testing_correction!r}"
     if power.test_type is not None:
         yield from _test_type(normalised(power.test_type), kind)
-    method = wanted.primary_analysis_method
-    if method is not None and kind not in METHODS.get(normalised(method), set()):
-        known = [name for name, kinds in METHODS.items() if kind in kinds]
-        yield f"implementation...primary_analysis_method {method!r} is not available in this version for type {kind}: {known} only"
-    interval = wanted.confidence_interval_method
-    if interval is not None and interval_methods(kind).get(normalised(interval)) is None:
-        known = list(interval_methods(kind))
-        yield f"implementation...confidence_interval_method {interval!r} is not available in this version for type {kind}: {known} only"
+    methods = {name: name for name, kinds in METHODS.items() if kind in kinds}
+    yield from _method("primary_analysis_method", wanted.primary_analysis_method, methods, kind)
+    yield from _method("confidence_interval_method", wanted.confidence_interval_method, interval_methods(kind), kind)
     if wanted.subgroup_analysis:
-        yield "implementation...subgroup_analysis is not available in this version: leave it out or empty"
+        yield "implementation.analysis_requirements.subgroup_analysis is not available in this version: leave it out or empty"
     if wanted.bootstrap_iterations:
-        yield "implementation...bootstrap_iterations is not available in this version: leave it out or 0"
+        yield "implementation.analysis_requirements.bootstrap_iterations is not available in this version: leave it out or 0"
+
+
+def _method(name: str, word: str | None, known: Mapping[str, str], kind: str) -> Iterator[str]:
+    if word is not None and normalised(word) not in known:
+        where = f"implementation.analysis_requirements.{name}"
+        yield f"{where}: {word!r} is not available in this version for type {kind}: {list(known)} only"
 
 
 def _test_type(word: str, kind: str) -> Iterator[str]:
@@ -277,10 +302,9 @@ def _odd_numbers(entry: CatalogEntry, rules: ValidationRules) -> Iterator[str]:
         if metric.guardrail_threshold is not None and abs(metric.guardrail_threshold) > limit:
             yield f"metric {metric.name!r}: guardrail_threshold {metric.guardrail_threshold:g} tolerates a change of more than {limit:.0%}"
     effect = entry.power_analysis.effect_size
-    if effect.magnitude and effect.minimum_detectable_effect and effect.minimum_detectable_effect > effect.magnitude:
-        yield (
-            f"the test is sized for an effect of {effect.minimum_detectable_effect:g}, larger than the {effect.magnitude:g} that is expected"
-        )
+    sized_for, expected = effect.minimum_detectable_effect, effect.magnitude
+    if sized_for is not None and expected is not None and sized_for > expected:
+        yield f"the test is sized for an effect of {sized_for:g}, larger than the {expected:g} that is expected"
     for metric in (*entry.metrics.secondary, *entry.metrics.guardrail_metrics):
         if metric.type is None:
             yield f"metric {metric.name!r} declares no type and is read as a mean"

@@ -18,6 +18,9 @@ from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.model_experiment import is_model_experiment, translate_model_experiment
 from fairtrial.spec.problems import validated
 
+MOST_VALUES = 300_000
+"""Values in one file, every alias counted as what it stands for."""
+
 SUFFIXES = (".yaml", ".yml", ".json")
 LARGEST_FILE = 10_000_000
 """Bytes; a spec is text written by people, so a larger file is something else opened by mistake."""
@@ -37,7 +40,7 @@ class SpecFile:
     path: Path
     entries: Mapping[str, Mapping[str, object]]
     previous: Mapping[str, Sequence[Mapping[str, object]]] = field(default_factory=dict[str, "Sequence[Mapping[str, object]]"])
-    rules: ValidationRules = ValidationRules()
+    rules: ValidationRules = field(default_factory=ValidationRules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +79,11 @@ def parse_spec(
         SpecError: A rule is broken; the message lists all that are.
     """
     if is_model_experiment(raw):
-        named = _with_default(raw, "name", name)
-        spec = translate_model_experiment(named, what=what)
+        spec = translate_model_experiment(cast("Mapping[str, object]", _with_default(raw, "name", name)), what=what)
     elif is_catalog_entry(raw):
         spec = translate_catalog_entry(cast("Mapping[str, object]", raw), what=what, name=name, rules=rules)
     else:
-        spec = validated(ExperimentSpec, _with_default(raw, "key", name) if isinstance(raw, Mapping) else raw, what=what)
+        spec = validated(ExperimentSpec, _with_default(raw, "key", name), what=what)
     if name is not None and spec.key != name:
         raise SpecError(f"The {what} calls itself {spec.key!r}; the two names must agree.")
     return spec
@@ -139,7 +141,7 @@ def read_spec_files(path: str | Path) -> list[SpecFile]:
     homes: dict[str, str] = {}
     for file in read:
         for key in file.entries:
-            if key in homes:
+            if key and key in homes:
                 raise SpecError(f"Experiment keys must be unique: {key!r} stands in {homes[key]} and in {file.path.name}.")
             homes[key] = file.path.name
     if not homes:
@@ -171,9 +173,24 @@ def read_mapping(file: Path) -> Mapping[str, object]:
         raise SpecError(f"{file.name} is not valid {'JSON' if file.suffix == '.json' else 'YAML'}: {error}") from error
     except RecursionError as error:
         raise SpecError(f"A spec is a few levels deep; {file.name} nests without end.") from error
+    _check_size(raw, file.name)
     if not isinstance(raw, Mapping):
         raise SpecError(f"A spec file holds a mapping of keys to values; {file.name} holds {_kind(raw)}.")
     return cast("Mapping[str, object]", raw)
+
+
+def _check_size(raw: object, file_name: str) -> None:
+    """Refuse a short file that aliases unfold into a huge one, or into itself."""
+    left, seen = [raw], 0
+    while left:
+        value = left.pop()
+        seen += 1
+        if seen > MOST_VALUES:
+            raise SpecError(f"A spec file holds at most {MOST_VALUES:,} values; {file_name} unfolds to more.", hint="Look at its aliases.")
+        if isinstance(value, Mapping):
+            left.extend(cast("Mapping[object, object]", value).values())
+        elif isinstance(value, list):
+            left.extend(cast("list[object]", value))
 
 
 def _read_spec_file(path: Path) -> SpecFile:
@@ -201,9 +218,11 @@ def entry_key(raw: Mapping[str, object]) -> str:
     return "" if key is None else str(key)
 
 
-def _with_default(raw: object, field_name: str, value: str | None) -> Mapping[str, object]:
-    mapping = cast("Mapping[str, object]", raw)
-    return mapping if value is None or field_name in mapping else {field_name: value, **mapping}
+def _with_default(raw: object, name: str, value: str | None) -> object:
+    """A mapping with `value` under `name`, when it has nothing there of its own."""
+    if value is None or not isinstance(raw, Mapping) or name in raw:
+        return cast("object", raw)
+    return {name: value, **cast("Mapping[str, object]", raw)}
 
 
 class _SpecYaml(yaml.SafeLoader):

@@ -97,7 +97,10 @@ class ExperimentConfig:
             The champion as control; a guardrail limit as the limit of a guardrail metric
             (two metrics, the second named `<metric>_min`, when both ends bind); the
             planned units in total, such that every arm with traffic gets `min_sample_size`.
-            `label_window_days` has no part in it: it counts where labels are joined.
+            An outcome that has not come (a label still due) is left out of its metric and
+            counted; `label_window_days` has no part in it: it counts where labels are joined.
+            A guardrail is the mean of its column over units: quantiles of a time window are
+            the business of monitoring.
 
         Raises:
             SpecError: A rule is broken; the message lists all that are.
@@ -235,7 +238,8 @@ def _metrics(form: _Checked) -> list[dict[str, object]]:
 
 def _metric(form: _Checked, name: str, role: str, *, default: ModelMetricType = "continuous") -> dict[str, object]:
     kind = KINDS[form.metric_types.get(name, default)]
-    return {"key": name, "kind": kind, "role": role, "direction": form.directions.get(name, "increase")}
+    direction = form.directions.get(name, "increase")
+    return {"key": name, "kind": kind, "role": role, "direction": direction, "missing": "drop"}
 
 
 def _planned_units(form: _Checked) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
 from fairtrial.spec.base import Name, SpecModel
 
@@ -67,11 +67,21 @@ class PlanSpec(SpecModel):
         return self
 
 
+def _not_a_number(value: object) -> object:
+    """Refuse 20240415, which would be read as seconds since 1970."""
+    if isinstance(value, int | float) or (isinstance(value, str) and value.strip().lstrip("+-").replace(".", "", 1).isdecimal()):
+        raise ValueError("must be a date or time such as 2024-04-15 or 2024-04-15T12:00:00Z, not a number")
+    return value
+
+
 def _as_utc(value: dt.datetime) -> dt.datetime:
     return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
-UtcTime = Annotated[dt.datetime, AfterValidator(_as_utc)]
+Day = Annotated[dt.date, BeforeValidator(_not_a_number)]
+"""A day of the calendar."""
+
+UtcTime = Annotated[dt.datetime, BeforeValidator(_not_a_number), AfterValidator(_as_utc)]
 """A time; without an offset it is read as UTC."""
 
 
@@ -95,6 +105,6 @@ class VariantSpec(SpecModel):
     key: Name
     allocation: Annotated[float, Field(ge=0, le=1)] | None = None
     """Planned share of units; leave it out on every arm for equal shares."""
-    value: str | int | float | bool | dict[str, object] | list[object] | None = None
+    value: JsonValue = None
     """What a feature flag serves for this arm."""
     description: str = ""

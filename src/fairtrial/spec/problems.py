@@ -14,6 +14,20 @@ from fairtrial.errors import SpecError, did_you_mean
 Loc = tuple[int | str, ...]
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
+SCALARS = {"str", "int", "float", "bool"}
+"""Branches of a union of plain values; one complaint stands for all of them."""
+
+WORDS = (
+    ("tuple", "list"),
+    ("dictionary or object to extract fields from", "mapping of keys to values"),
+    ("dictionary", "mapping of keys to values"),
+    (" after validation", ""),
+)
+"""What pydantic says, in the words of the one who wrote the file."""
+
+UNION_MARKS = ("constrained-str", "function-")
+"""How pydantic marks the branch of a union that has no name of its own."""
+
 
 def validated(model: type[AnyModel], raw: object, *, what: str) -> AnyModel:
     """Build `model` from `raw`, or say everything that is wrong with it.
@@ -27,7 +41,7 @@ def validated(model: type[AnyModel], raw: object, *, what: str) -> AnyModel:
         SpecError: One or more rules are broken; all of them are listed.
     """
     if not isinstance(raw, Mapping):
-        raise SpecError(f"A {what} must be a mapping of keys to values, got {type(raw).__name__}.")
+        raise SpecError(f"The {what} must be a mapping of keys to values, got {_short(raw)}.")
     try:
         return model.model_validate(dict(cast("Mapping[str, object]", raw)))
     except ValidationError as error:
@@ -55,18 +69,31 @@ def _relevant(details: list[ErrorDetails]) -> list[ErrorDetails]:
             continue
         if detail["type"] == "too_short" and len(details) > 1:
             continue  # items that failed are not counted; their own complaints say why
+        if loc and loc[-1] in SCALARS and detail["type"].endswith(("_type", "_parsing")):
+            if loc[:-1] in {other["loc"] for other in kept}:
+                continue
+            kept.append(_any_scalar(detail))
+            continue
         kept.append(detail)
     return kept or details
 
 
+def _any_scalar(detail: ErrorDetails) -> ErrorDetails:
+    """The complaint of one branch of a union of plain values, said for all of them."""
+    merged = detail.copy()
+    merged["loc"] = detail["loc"][:-1]
+    merged["msg"] = "Input should be text, a number, true or false"
+    return merged
+
+
 def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
     loc, kind, value = detail["loc"], detail["type"], detail["input"]
-    where = _path(loc)
+    where = _path(model, loc)
     context = cast("dict[str, object]", detail.get("ctx", {}))
     if kind == "extra_forbidden":
         known = sorted(_keys_at(model, loc[:-1]))
         return _sentence(
-            f"unknown key {loc[-1]!r} in {_path(loc[:-1]) or 'the spec'}; known keys: {known}.", did_you_mean(str(loc[-1]), known)
+            f"unknown key {loc[-1]!r} in {_path(model, loc[:-1]) or 'the spec'}; known keys: {known}.", did_you_mean(str(loc[-1]), known)
         )
     if kind == "missing":
         return f"{where} is required."
@@ -82,43 +109,43 @@ def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
     if kind == "value_error":
         message = str(context.get("error", detail["msg"]))
         return f"{where}: {message}." if where else f"{message}."
-    return _sentence(f"{where}: {_lower_first(detail['msg'])}, got {_short(value)}.", _hint(loc, value))
+    return _sentence(f"{where}: {_plain(detail['msg'])}, got {_short(value)}.", _hint(loc, value))
 
 
 def _hint(loc: Loc, value: object) -> str:
     if loc and loc[-1] == "alpha" and isinstance(value, int | float) and 1 < value < 100:
         return f"alpha is an error rate: for {value:g}% confidence write alpha: {1 - value / 100:g}."
-    if loc and loc[-1] in {"power", "allocation"} and isinstance(value, int | float) and 1 < value <= 100:
+    if loc and loc[-1] in {"power", "allocation"} and isinstance(value, int | float) and 2 <= value <= 100:
         return f"Fractions, not percent: write {value / 100:g}."
     return ""
 
 
-def _path(loc: Loc) -> str:
+def _path(model: type[BaseModel], loc: Loc) -> str:
+    """Place in the spec as its author wrote it: marks that name a branch of a union are left out."""
     text = ""
-    for part in loc:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif part in {"proportion", "mean", "count", "ratio", "units", "logs", "aggregates", "EventValue"} or part.startswith(
-            ("constrained-str", "function-")
-        ):
-            continue
-        else:
-            text += f".{part}" if text else part
+    for part in _walk(model, loc)[0]:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
 
 
 def _keys_at(model: type[BaseModel], loc: Loc) -> Iterable[str]:
     """Names of the fields that are allowed at a place in the spec."""
+    return {name for candidate in _walk(model, loc)[1] for name in candidate.model_fields}
+
+
+def _walk(model: type[BaseModel], loc: Loc) -> tuple[list[int | str], list[type[BaseModel]]]:
+    """The parts of a place that its author wrote, and the models that may stand there."""
+    written: list[int | str] = []
     candidates: list[type[BaseModel]] = [model]
     for part in loc:
         named = [c for c in candidates if part == c.__name__ or part in _tags(c)]
-        if named:
-            candidates = named
-            continue
         fields = [c.model_fields[part].annotation for c in candidates if isinstance(part, str) and part in c.model_fields]
-        if fields:
-            candidates = [found for annotation in fields for found in _models_in(annotation)]
-    return {name for candidate in candidates for name in candidate.model_fields}
+        if named and not fields:
+            candidates = named
+        elif not (isinstance(part, str) and part.startswith(UNION_MARKS)):
+            written.append(part)
+            candidates = [found for annotation in fields for found in _models_in(annotation)] if fields else candidates
+    return written, candidates
 
 
 def _tags(model: type[BaseModel]) -> set[object]:
@@ -146,8 +173,12 @@ def _sentence(text: str, hint: str) -> str:
     return f"{text} {hint}".rstrip()
 
 
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
+def _plain(message: str) -> str:
+    """A message of pydantic's in the words of the one who wrote the file."""
+    text = message[:1].lower() + message[1:].partition(" or instance of ")[0]
+    for theirs, ours in WORDS:
+        text = text.replace(theirs, ours)
+    return text
 
 
 def _short(value: object) -> str:

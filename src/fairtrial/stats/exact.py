@@ -51,7 +51,9 @@ def fisher_p_values(
         UsageError: A count is not whole, or successes lie outside 0..n.
     """
     check_alternative(alternative)
-    tables = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (successes_control, n_control, successes_treatment, n_treatment)))
+    tables = np.broadcast_arrays(
+        *(np.asarray(v, dtype=np.float64) for v in (successes_control, n_control, successes_treatment, n_treatment))
+    )
     _check_counts(tables[0], tables[1])
     _check_counts(tables[2], tables[3])
     p = np.full(tables[0].shape, np.nan)

@@ -179,6 +179,8 @@ def noninferiority(
     """
     if not margin > 0.0:
         raise UsageError(f"margin is the harm tolerated and must be positive, got {margin}.", hint="For no tolerance use welch_test.")
+    if direction not in {"increase", "decrease"}:
+        raise UsageError(f"direction must be 'increase' or 'decrease', got {direction!r}.")
     if direction == "increase":
         return welch_test(control, treatment, alpha=alpha, alternative="greater", margin=-margin)
     return welch_test(control, treatment, alpha=alpha, alternative="less", margin=margin)

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairtrial.errors import DataError, UsageError
 from fairtrial.stats.exact import fisher_p_values
-from fairtrial.stats.inversion import CiMethod, Tables, limits, null_std_error, statistic, unpooled_variance
+from fairtrial.stats.inversion import CiMethod, Tables, limits, null_std_error, statistic
 from fairtrial.stats.lift import lift_interval
 from fairtrial.stats.result import Alternative, Estimate, Interval, Unavailable, check_alpha
 from fairtrial.stats.tails import critical_value, p_value_of
@@ -125,7 +125,7 @@ class ProportionContrast:
         """The method's z under no difference; NaN where undefined."""
         return self.statistic_at(0.0)
 
-    @cached_property
+    @property
     def undefined(self) -> Booleans:
         """Entries without inference: an empty arm, or no variance in either."""
         successes, n = self.successes_control + self.successes_treatment, self.n_control + self.n_treatment
@@ -213,7 +213,9 @@ class ProportionContrast:
     def _margins(self, margin: ArrayLike) -> Floats:
         values = np.asarray(margin, dtype=np.float64)
         if not (np.abs(values) < 1.0).all():
-            raise UsageError(f"A margin of a difference of proportions must lie in (-1, 1), got {values}.", hint="Pass a fraction, not a percentage.")
+            raise UsageError(
+                f"A margin of a difference of proportions must lie in (-1, 1), got {values}.", hint="Pass a fraction, not a percentage."
+            )
         return np.broadcast_to(values, self.n_control.shape)
 
 
@@ -229,7 +231,12 @@ def fisher_exact_p(contrast: ProportionContrast, *, where: ArrayLike = True, alt
         p-values in [0, 1], of the batch's shape; NaN in entries that were not chosen.
     """
     return fisher_p_values(
-        contrast.successes_control, contrast.n_control, contrast.successes_treatment, contrast.n_treatment, where=where, alternative=alternative
+        contrast.successes_control,
+        contrast.n_control,
+        contrast.successes_treatment,
+        contrast.n_treatment,
+        where=where,
+        alternative=alternative,
     )
 
 
@@ -325,4 +332,6 @@ def _check_counts(arm: str, successes: Floats, n: Floats) -> None:
     wrong = ~(whole & (successes >= 0.0) & (successes <= n))
     if wrong.any():
         came = f"{successes[wrong][0]:g} of {n[wrong][0]:g}"
-        raise UsageError(f"Counts of the {arm} arm must be whole numbers with successes in 0..n, got {came}.", hint="Pass counts, not rates.")
+        raise UsageError(
+            f"Counts of the {arm} arm must be whole numbers with successes in 0..n, got {came}.", hint="Pass counts, not rates."
+        )

@@ -26,7 +26,9 @@ SETTLED = 4.0 * float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
 
 
-def restricted_variance(successes_control: Floats, n_control: Floats, successes_treatment: Floats, n_treatment: Floats, delta: Floats) -> Floats:
+def restricted_variance(
+    successes_control: Floats, n_control: Floats, successes_treatment: Floats, n_treatment: Floats, delta: Floats
+) -> Floats:
     """Variance of the difference of two rates at the likelihood's maximum under `treatment - control = delta`.
 
     Args:

@@ -43,15 +43,18 @@ def solve_increasing(
     x = np.clip(guess, low, high)
     inverse_slope = np.broadcast_to(1.0 / np.asarray(slope, dtype=np.float64), x.shape)
     curved = np.ones_like(x)
+    previous, value_before = x, np.zeros_like(x)
     for step in range(MAX_STEPS):
         value = function(x)
         low = np.where(value <= 0.0, x, low)
         high = np.where(value >= 0.0, x, high)
         if step:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                # A value that no longer changes is down to rounding: the last slope stays.
-                secant = np.where(value == value_before, inverse_slope, (x - previous) / (value - value_before))
-                curved = np.abs(secant / inverse_slope - 1.0)
+                # Two equal values have no secant: they are rounding, or a flat stretch; the last slope stays.
+                flat = value == value_before
+                secant = np.where(flat, inverse_slope, (x - previous) / (value - value_before))
+                # The first secant is compared with a guess, which says nothing of how straight the function is.
+                curved = np.where(flat, 1.0, np.abs(secant / inverse_slope - 1.0)) if step > 1 else curved
                 inverse_slope = secant
         following, straight = _next(step, x, value, inverse_slope, low, high)
         # The step that follows a secant's step shrinks by about as much as the slope just changed.

@@ -171,9 +171,7 @@ def _ratio_log(inputs: Inputs) -> Outputs:
 
 def _ratio_cuped(inputs: Inputs) -> Outputs:
     names = [inputs[k] for k in ("numerator", "denominator", "numerator_covariate", "denominator_covariate")]
-    control, treatment = (
-        CoMoments.from_values(np.column_stack([inputs[arm][name] for name in names])) for arm in ("control", "treatment")
-    )
+    control, treatment = (CoMoments.from_values(np.column_stack([inputs[arm][name] for name in names])) for arm in ("control", "treatment"))
     two_sided, greater, less = (
         cuped_test(control, treatment, theta_method="pooled_overall", alternative=side, alpha=_alpha(inputs))
         for side in ("two-sided", "greater", "less")

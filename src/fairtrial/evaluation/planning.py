@@ -1,0 +1,223 @@
+"""How many units a spec calls for, and what the units that came could show.
+
+Both questions are asked of the primary metric at the plan's own error rates, never
+of the effect observed. Every treatment is compared with the control at the alpha it
+has left after the declared correction, alpha / k for k treatments: Bonferroni's,
+which is safe for Holm, Hochberg and Dunnett too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from fairtrial.errors import DataError, UsageError
+from fairtrial.evaluation.planned_test import PlanMethod, PlannedTest
+from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.stats.power import EffectDirection, round_up
+from fairtrial.stats.result import Unavailable
+
+METHOD_NAMES: dict[PlanMethod, str] = {
+    "pooled_z": "the pooled z test of two proportions",
+    "normal": "a test of two means at the planned standard deviation",
+    "poisson_wald": "a test of two Poisson rates, variance taken as the mean",
+    "restricted_mle_noninferiority": "the score test of a margin",
+    "normal_noninferiority": "a test of a margin at the planned standard deviation",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentPlan:
+    """Units that an experiment needs, and what for.
+
+    Attributes:
+        arms: Planned units by arm, in declared order; 0 for an arm without a share.
+        total: Their sum.
+        alpha: Error rate of each comparison with the control, after correction.
+        comparisons: Treatments compared with the control.
+        power: Probability that any one comparison detects `effect`.
+        baseline: Control's value expected; None where only a standard deviation was needed.
+        target: Treatment's value at the effect; None without a baseline.
+        effect: Smallest effect planned for, treatment minus control, in the metric's unit;
+            for non-inferiority the margin, with the sign of harm.
+        method: Which test was sized.
+        alternative: Sides of the test.
+        objective: What the comparison is to show.
+        notes: Stable codes of assumptions a reader must know (`poisson_variance`).
+        explanation: One sentence for a person.
+    """
+
+    arms: dict[str, int]
+    total: int
+    alpha: float
+    comparisons: int
+    power: float
+    baseline: float | None
+    target: float | None
+    effect: float
+    method: PlanMethod
+    alternative: Literal["two-sided", "one-sided"]
+    objective: Literal["superiority", "non_inferiority"]
+    notes: tuple[str, ...]
+    explanation: str
+
+
+def plan_experiment(spec: ExperimentSpec) -> ExperimentPlan | Unavailable:
+    """Units per arm that the plan's baseline, MDE, alpha and power call for.
+
+    Every comparison of a treatment with the control gets the power, so the treatment
+    with the smallest share decides. The MDE is an improvement: where a decrease is
+    better, the target lies below the baseline. A declared `sample_size` is not looked at.
+
+    Returns:
+        The plan; for two arms exactly `sample_size_two_proportions` (G-14). `Unavailable`
+        with the code `unknown_allocation`, `no_mde`, `no_margin`, `no_baseline`, `no_sd`
+        or `impossible_target` when the spec does not say enough.
+    """
+    shares = spec.shares
+    if shares is None:
+        return Unavailable(code="unknown_allocation", reason=f"The allocation is {spec.allocation}: units cannot be planned by arm.")
+    treated = [key for key in spec.treatments if shares[key] > 0]
+    own = shares[spec.control]
+    if not treated or own <= 0:
+        return Unavailable(code="unknown_allocation", reason="The control and at least one treatment must have a share above 0.")
+    test = _planned_test(spec, value=spec.plan.baseline, sd=spec.plan.baseline_sd, comparisons=len(treated))
+    effect = _planned_effect(spec, spec.plan.baseline)
+    if isinstance(effect, Unavailable):
+        return effect
+    if isinstance(test, Unavailable):
+        return test
+    try:
+        n_control = max(test.units(effect, shares[key] / (own + shares[key])).n_control for key in treated)
+    except UsageError as error:
+        return Unavailable(code="impossible_target", reason=error.message)
+    arms = {key: round_up(n_control * (share / own)) for key, share in shares.items()}
+    return ExperimentPlan(
+        arms=arms,
+        total=sum(arms.values()),
+        alpha=test.alpha,
+        comparisons=len(treated),
+        power=test.power,
+        baseline=test.value,
+        target=None if test.value is None else test.value + effect,
+        effect=effect,
+        method=test.method,
+        alternative=test.alternative,
+        objective=spec.plan.objective,
+        notes=("poisson_variance",) if test.poisson else (),
+        explanation=_explanation(spec, test, effect, arms, len(treated)),
+    )
+
+
+def sensitivity(
+    spec: ExperimentSpec, n_by_arm: Mapping[str, int], control_value: float, control_sd: float | None
+) -> tuple[float | None, float | None, float | None]:
+    """What the units that came could show, for the weakest comparison.
+
+    A relative MDE is taken of `control_value`. Nothing here looks at a treatment's
+    outcomes: power at the observed effect would only repeat the p-value.
+
+    Args:
+        spec: The experiment.
+        n_by_arm: Units analysed by arm.
+        control_value: Control's mean, rate or ratio.
+        control_sd: Standard deviation over the control's units (of the linearised ratio);
+            not needed for a proportion.
+
+    Returns:
+        Power at the planned MDE (for non-inferiority: to clear the margin when arms do not
+        differ); then the smallest effect, and the smallest lift, that the planned power
+        detects, as sizes > 0. None where the plan or the data cannot say.
+    """
+    shares = spec.shares
+    treated = [key for key in spec.treatments if shares is None or shares[key] > 0]
+    units = [(n_by_arm.get(spec.control, 0), n_by_arm.get(key, 0)) for key in treated]
+    if control_sd is None and spec.primary.kind != "proportion":
+        return None, None, None
+    test = _planned_test(spec, value=control_value, sd=control_sd, comparisons=len(treated))
+    if isinstance(test, Unavailable) or not units:
+        return None, None, None
+    effect = _planned_effect(spec, control_value)
+    power = None if isinstance(effect, Unavailable) else _weakest_power(test, effect, units)
+    detectable = _largest_detectable(test, _sought(spec), units)
+    lift = None if detectable is None or control_value == 0 else detectable / abs(control_value)
+    return power, detectable, lift
+
+
+def _planned_test(spec: ExperimentSpec, *, value: float | None, sd: float | None, comparisons: int) -> PlannedTest | Unavailable:
+    plan, primary = spec.plan, spec.primary
+    rates = primary.kind == "proportion"
+    if value is None and (rates or (primary.kind == "count" and sd is None)):
+        return _no_baseline(spec)
+    if sd is None and primary.kind in {"mean", "ratio"}:
+        return Unavailable(code="no_sd", reason=f"The plan names no baseline_sd: the standard deviation of '{primary.key}' over units.")
+    corrected = plan.correction != "none" and comparisons > 1
+    return PlannedTest(
+        rates=rates,
+        noninferiority=plan.objective == "non_inferiority",
+        value=value,
+        sd=None if rates else sd,
+        alpha=plan.alpha / comparisons if corrected else plan.alpha,
+        power=plan.power,
+        alternative=plan.alternative,
+    )
+
+
+def _planned_effect(spec: ExperimentSpec, value: float | None) -> float | Unavailable:
+    """The MDE, or the margin, in the metric's unit with its sign."""
+    plan, primary = spec.plan, spec.primary
+    if plan.objective == "non_inferiority":
+        size, kind = primary.margin, primary.margin_kind
+        if not size:
+            return Unavailable(code="no_margin", reason="The margin is 0: no sample shows a treatment to be no worse at all.")
+    else:
+        size, kind = plan.mde, plan.mde_kind
+        if size is None:
+            return Unavailable(code="no_mde", reason="The plan names no mde: the smallest effect worth detecting.")
+    if kind == "relative":
+        if value is None:
+            return _no_baseline(spec)
+        if value == 0:
+            return Unavailable(code="impossible_target", reason="A relative effect needs a baseline other than 0.")
+        size *= abs(value)
+    return size if _sought(spec) == "increase" else -size
+
+
+def _sought(spec: ExperimentSpec) -> EffectDirection:
+    """Where the effect lies: along the metric's direction, a margin of harm against it."""
+    harm = spec.plan.objective == "non_inferiority"
+    return "decrease" if (spec.primary.direction == "decrease") != harm else "increase"
+
+
+def _no_baseline(spec: ExperimentSpec) -> Unavailable:
+    return Unavailable(code="no_baseline", reason=f"The plan names no baseline: the control's '{spec.primary.key}' expected.")
+
+
+def _weakest_power(test: PlannedTest, effect: float, units: Sequence[tuple[int, int]]) -> float | None:
+    try:
+        return min(test.power_of(effect, *pair) for pair in units)
+    except (UsageError, DataError):
+        return None
+
+
+def _largest_detectable(test: PlannedTest, direction: EffectDirection, units: Sequence[tuple[int, int]]) -> float | None:
+    try:
+        return max(abs(test.detectable(direction, *pair).effect) for pair in units)
+    except (UsageError, DataError):
+        return None
+
+
+def _explanation(spec: ExperimentSpec, test: PlannedTest, effect: float, arms: Mapping[str, int], comparisons: int) -> str:
+    if test.noninferiority:
+        aim = f"show '{spec.primary.key}' to be within a margin of {effect:+.6g}"
+    elif test.value is None:
+        aim = f"detect a change of '{spec.primary.key}' by {effect:+.6g}"
+    else:
+        aim = f"detect a change of '{spec.primary.key}' from {test.value:.6g} to {test.value + effect:.6g}"
+    sizes = ", ".join(f"{key} {n:,}" for key, n in arms.items())
+    each = f" ({test.alpha:.4g} for each of {comparisons} treatments)" if test.alpha != spec.plan.alpha else ""
+    return (
+        f"{sum(arms.values()):,} units ({sizes}) {aim} with power {test.power:g} at alpha {spec.plan.alpha:g}{each}, "
+        f"{test.alternative}, by {METHOD_NAMES[test.method]}."
+    )

@@ -1,0 +1,113 @@
+"""What each engine can do, as data: a row per engine.
+
+A difference between engines that matters to the arm statistics is a field here
+and never an `if` on an engine's name elsewhere. The contract suite
+(`tests/warehouse/test_contract.py`) runs every row against the same reference;
+an engine joins by a row here, a way to open it in `sources` and a pass there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+
+from fairtrial.errors import UnknownNameError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """One engine's abilities.
+
+    Attributes:
+        name: As Ibis calls the backend.
+        wide_sums: Whether a sum of 64-bit integers is exact beyond 64 bits; where it
+            is not, sums are taken in halves of 32 bits and products in floating point.
+        has_nan: Whether a float column can hold NaN (SQLite stores NULL instead).
+        dynamic_types: Whether a row may hold a value of another type than its
+            column declares (text in a number column, 5 in a boolean one).
+        micros: Turns a column of ISO text, dates or times into whole microseconds
+            since 1970-01-01 UTC; without an offset it is read as UTC.
+    """
+
+    name: str
+    wide_sums: bool
+    has_nan: bool
+    dynamic_types: bool
+    micros: Callable[[Any], Any]
+
+
+def engine_of(name: str) -> Engine:
+    """The row of the engine that Ibis calls `name`.
+
+    Raises:
+        UnknownNameError: No such engine is supported.
+    """
+    engines = _engines()
+    if name not in engines:
+        raise UnknownNameError.among("engine", name, engines)
+    return engines[name]
+
+
+@cache
+def _engines() -> Mapping[str, Engine]:
+    rows = (
+        Engine(name="duckdb", wide_sums=True, has_nan=True, dynamic_types=False, micros=_duckdb_micros),
+        Engine(name="postgres", wide_sums=True, has_nan=True, dynamic_types=False, micros=_postgres_micros),
+        Engine(name="pyspark", wide_sums=False, has_nan=True, dynamic_types=False, micros=_spark_micros),
+        Engine(name="sqlite", wide_sums=False, has_nan=False, dynamic_types=True, micros=_sqlite_micros),
+    )
+    return {row.name: row for row in rows}
+
+
+UTC_TIMESTAMP = dt.Timestamp(timezone="UTC")
+
+
+@ibis.udf.scalar.builtin
+def epoch_us(time: Any) -> int:
+    """DuckDB's microseconds since 1970."""
+    ...
+
+
+@ibis.udf.scalar.builtin
+def unix_micros(time: Any) -> int:
+    """Spark's microseconds since 1970."""
+    ...
+
+
+@ibis.udf.scalar.builtin
+def date_part(part: str, time: Any) -> float:
+    """Postgres' field of a time; the epoch is seconds as a double, good to a quarter of a microsecond."""
+    ...
+
+
+@ibis.udf.scalar.builtin
+def fairtrial_micros(time: str) -> int:
+    """Our own function in SQLite, which has no type for times (`sources` registers it)."""
+    ...
+
+
+@ibis.udf.scalar.builtin
+def typeof(value: Any) -> str:
+    """SQLite's type of one value."""
+    ...
+
+
+def _duckdb_micros(column: Any) -> Any:
+    return epoch_us(column.cast(UTC_TIMESTAMP))
+
+
+def _spark_micros(column: Any) -> Any:
+    return unix_micros(column.cast(UTC_TIMESTAMP))
+
+
+def _postgres_micros(column: Any) -> Any:
+    return (date_part("epoch", column.cast(UTC_TIMESTAMP)) * 1_000_000).cast("int64")
+
+
+def _sqlite_micros(column: Any) -> Any:
+    return fairtrial_micros(column.cast("string"))

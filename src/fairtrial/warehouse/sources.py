@@ -1,0 +1,361 @@
+"""From an address to an Ibis connection, read only, and back to plain Python rows.
+
+Addresses: a Parquet or CSV file (`.gz` and `.zst` too) or a folder of them, read lazily by
+the embedded DuckDB; `duckdb:///file.db`, `sqlite:///file.db`, `postgresql://user@host/db`;
+`spark://local[2]` for the tables and views of a local Spark session, with
+`?path=folder/file.parquet` for files read by Spark, `spark://host:7077` for a master.
+A path with one more slash (`duckdb:////data/file.db`) is absolute, others count from `base`.
+
+Expressions are compiled by Ibis and run on the driver's own connection, so that big
+integers and decimals come back exact and not as floats.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import ibis
+
+from fairtrial.errors import ConnectorError, DataError, FairtrialError, UnknownNameError, UsageError
+from fairtrial.warehouse.capabilities import Engine, engine_of
+from fairtrial.warehouse.files import Files, find_files
+
+Row = tuple[Any, ...]
+SCHEMES = ("duckdb", "sqlite", "postgresql", "postgres", "spark")
+CONNECT_TIMEOUT_SECONDS = 10
+FILE_TABLE = "data"
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(kw_only=True)
+class Source:
+    """An open address: hands out tables and runs expressions.
+
+    Attributes:
+        backend: The Ibis backend.
+        engine: What the engine can do.
+        label: The address without credentials and without the machine's folders.
+        only: The one table that a file, a folder or a frame is.
+        files: The files behind it, when it is made of files.
+        footers: Whether extremes of a whole column come free, from Parquet footers.
+        secret: What must not appear in any message.
+    """
+
+    backend: Any
+    engine: Engine
+    label: str
+    only: Any = None
+    files: tuple[Path, ...] = ()
+    footers: bool = False
+    secret: str = field(default="", repr=False)
+
+    def table(self, name: str | None) -> Any:
+        """The table named `name`; for a file or where there is only one table, None will do.
+
+        Raises:
+            UnknownNameError: No such table.
+            UsageError: Several tables are there and none was named.
+            ConnectorError: The engine could not be asked.
+        """
+        if self.only is not None:
+            return self.only
+        try:
+            names = sorted(self.backend.list_tables())
+        except Exception as error:
+            raise self._translate(error) from error
+        if name is None:
+            if len(names) != 1:
+                raise UsageError(f"{self.label} holds {len(names)} tables and none was named.", hint=f"Set `table` to one of {names}.")
+            name = names[0]
+        schema, _, short = name.rpartition(".")
+        try:
+            if name in names:
+                return self.backend.table(name)
+            if schema and short in self.backend.list_tables(database=schema):
+                return self.backend.table(short, database=schema)
+        except Exception as error:
+            raise self._translate(error) from error
+        raise UnknownNameError.among("table", name, names, code="unknown_table")
+
+    def sql(self, expression: Any) -> str:
+        """The text that `rows` would run."""
+        return str(self.backend.compile(expression))
+
+    def rows(self, expression: Any) -> list[Row]:
+        """Run an expression and return its rows as Python values.
+
+        Raises:
+            DataError: The data does not fit the question (a text that is no time, ...).
+            ConnectorError: The engine failed.
+        """
+        text = self.sql(expression)
+        try:
+            if self.engine.name == "pyspark":
+                return [tuple(row) for row in self.backend.raw_sql(text).collect()]
+            return [tuple(row) for row in self.backend.con.execute(text).fetchall()]
+        except Exception as error:
+            raise self._translate(error) from error
+
+    def close(self) -> None:
+        """Close the connection; a Spark session is shared and stays."""
+        if self.engine.name != "pyspark":
+            self.backend.con.close()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _translate(self, error: Exception) -> FairtrialError:
+        """Our error for an engine's: whose fault it is, without the secret."""
+        if isinstance(error, FairtrialError):
+            return error
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        message = first.replace(self.secret, "***") if self.secret else first
+        kind = type(error).__name__
+        if kind in _LOST or (kind == "OperationalError" and self.engine.name == "postgres"):
+            return ConnectorError(f"{self.label} does not answer: {message}", hint="Try again when it is up.", retriable=True)
+        if kind in _BAD_VALUES:
+            return DataError(
+                f"{self.label} could not compute the arm statistics: {message}",
+                hint="A value does not fit its column; mend the column or leave such rows out by `where`.",
+                code="bad_value",
+            )
+        return ConnectorError(f"{self.label} failed ({kind}): {message}")
+
+
+_LOST = {"IOException", "ConnectionException", "InterfaceError", "AdminShutdown", "ConnectionTimeout"}
+_BAD_VALUES = {
+    "ConversionException", "InvalidInputException", "OutOfRangeException", "TypeMismatchException",
+    "InvalidTextRepresentation", "InvalidDatetimeFormat", "DatetimeFieldOverflow", "NumericValueOutOfRange",
+    "DateTimeException", "NumberFormatException", "ArithmeticException", "IntegrityError",
+}  # fmt: skip
+
+
+def open_source(url: str, base: Path | None = None) -> Source:
+    """Open an address for reading.
+
+    Args:
+        url: File, folder or URL, see the module's text.
+        base: Folder from which relative paths count; default: the working directory.
+
+    Raises:
+        UsageError: The address is none, or nothing readable is there.
+        ConnectorError: The database does not answer.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return _open_files(url, base)
+    scheme = scheme.partition("+")[0].lower()
+    if scheme == "duckdb":
+        return _open_duckdb(rest, base)
+    if scheme == "sqlite":
+        return _open_sqlite(rest, base)
+    if scheme in {"postgresql", "postgres"}:
+        return _open_postgres(url)
+    if scheme == "spark":
+        return _open_spark(rest, base)
+    raise UnknownNameError.among("kind of source", f"{scheme}://", [f"{name}://" for name in SCHEMES])
+
+
+def source_of_frame(frame: Any) -> Source:
+    """A source around a table in memory: pandas, pyarrow, polars, or an Ibis table on its own engine.
+
+    Raises:
+        UsageError: The object is no table.
+    """
+    if isinstance(frame, ibis.Table):
+        backend = cast("Any", frame).get_backend()
+        return Source(backend=backend, engine=engine_of(backend.name), label="ibis table", only=frame)
+    backend = _embedded()
+    backend.con.register(FILE_TABLE, _as_arrow(frame))
+    return Source(backend=backend, engine=engine_of("duckdb"), label="frame", only=backend.table(FILE_TABLE))
+
+
+def _as_arrow(frame: Any) -> Any:
+    import pandas as pd
+    import pyarrow as pa
+
+    if isinstance(frame, pa.Table):
+        return frame
+    if isinstance(frame, pd.DataFrame):
+        if not frame.columns.is_unique:
+            raise UsageError("A frame's columns must have different names.", hint="Rename or drop the repeated ones.")
+        try:
+            return pa.Table.from_pandas(frame.rename(columns=str), preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise DataError(f"A frame's column must hold one type: {error.args[0]}", hint="Convert the column first.") from error
+    if hasattr(frame, "__arrow_c_stream__"):
+        return pa.table(frame)
+    raise UsageError(
+        f"Data must be a frame (pandas, polars, Arrow, Ibis), a path or a URL, got {type(frame).__name__}.",
+        hint="Pass pandas.DataFrame(...) or a path to a Parquet file.",
+    )
+
+
+def _embedded(path: Path | None = None) -> Any:
+    import duckdb
+
+    quiet: dict[str, Any] = {"autoinstall_known_extensions": False}
+    connection = duckdb.connect(":memory:" if path is None else str(path), read_only=path is not None, config=quiet)
+    return ibis.duckdb.from_connection(connection)
+
+
+def _open_files(address: str, base: Path | None) -> Source:
+    import duckdb
+
+    path = Path(address).expanduser() if base is None else base / Path(address).expanduser()
+    found: Files = find_files(path)
+    backend = _embedded()
+    names = [str(file) for file in found.paths]
+    label = Path(address).name if Path(address).is_absolute() else Path(address).as_posix()
+    try:
+        if found.kind == "parquet":
+            table = backend.read_parquet(names, table_name=FILE_TABLE)
+        else:
+            table = backend.read_csv(names, table_name=FILE_TABLE)
+    except duckdb.Error as error:
+        first = str(error).splitlines()[0]
+        raise DataError(f"{label} cannot be read as {found.kind}: {first}", hint="Check that the file is whole.") from error
+    return Source(
+        backend=backend,
+        engine=engine_of("duckdb"),
+        label=label,
+        only=table,
+        files=found.paths,
+        footers=found.kind == "parquet",
+    )
+
+
+def _database_path(rest: str, base: Path | None, scheme: str) -> Path:
+    if not rest.startswith("/"):
+        raise UsageError(f"A {scheme} address has three slashes, got '{scheme}://{rest}'.", hint=f"Write {scheme}:///file.db.")
+    path = Path(unquote(rest[1:].partition("?")[0])).expanduser()
+    path = path if base is None else base / path
+    if not path.is_file():
+        raise UsageError(f"The database must exist, there is no file {path.name!r} in {path.parent.name or '/'!r}.", code="missing_file")
+    return path
+
+
+def _open_duckdb(rest: str, base: Path | None) -> Source:
+    import duckdb
+
+    path = _database_path(rest, base, "duckdb")
+    try:
+        backend = _embedded(path)
+    except duckdb.Error as error:
+        first = str(error).splitlines()[0].replace(str(path), path.name)
+        locked = "lock" in first.lower()
+        hint = "Another process has it open for writing; close that one." if locked else "Check that it is a DuckDB file."
+        raise ConnectorError(f"duckdb:///{path.name} cannot be opened: {first}", hint=hint, retriable=locked) from error
+    return Source(backend=backend, engine=engine_of("duckdb"), label=f"duckdb:///{path.name}", files=(path,))
+
+
+def _open_sqlite(rest: str, base: Path | None) -> Source:
+    path = _database_path(rest, base, "sqlite")
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    except sqlite3.Error as error:
+        hint = "Check that it is a SQLite file."
+        raise ConnectorError(f"sqlite:///{path.name} cannot be opened: {error}", hint=hint) from error
+    connection.create_function("fairtrial_micros", 1, _micros_of_text, deterministic=True)
+    backend = ibis.sqlite.from_connection(connection)
+    return Source(backend=backend, engine=engine_of("sqlite"), label=f"sqlite:///{path.name}", files=(path,))
+
+
+def _micros_of_text(text: str | None) -> int | None:
+    """Microseconds since 1970-01-01 UTC of an ISO time; None stays None, other text is an error."""
+    if text is None:
+        return None
+    moment = dt.datetime.fromisoformat(text)
+    moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
+    return (moment - _EPOCH) // dt.timedelta(microseconds=1)
+
+
+def _open_postgres(url: str) -> Source:
+    try:
+        import psycopg
+    except ImportError as error:
+        raise UsageError("Reading Postgres needs its driver.", hint="pip install 'fairtrial[postgres]'.", code="missing_extra") from error
+
+    try:
+        parts = urlsplit(url)
+        options = dict(parse_qsl(parts.query))
+        port = parts.port
+    except ValueError as error:
+        raise UsageError("A Postgres address reads postgresql://user@host:port/database.", hint="Check the port and the brackets.") from error
+    secret = unquote(parts.password or "") or options.get("password", "")
+    host = options.pop("host", parts.hostname or "")
+    database = unquote(parts.path.lstrip("/")) or options.pop("dbname", "")
+    label = f"postgresql://{'' if host.startswith('/') else host}{f':{port}' if port else ''}/{database}"
+    given = {
+        "host": host or None,
+        "port": port,
+        "user": unquote(parts.username or "") or options.pop("user", None),
+        "password": secret or None,
+        "dbname": database or None,
+    }
+    options.pop("password", None)
+    settings = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **options, **{key: value for key, value in given.items() if value is not None}}
+    try:
+        connection = psycopg.connect(autocommit=True, **cast("dict[str, Any]", settings))
+        connection.read_only = True
+        backend = ibis.postgres.from_connection(cast("Any", connection))
+    except psycopg.Error as error:
+        first = str(error).strip().splitlines()[0]
+        message = first.replace(secret, "***") if secret else first
+        raise ConnectorError(
+            f"{label} does not answer: {message}", hint="Check host, port, user and that it is up.", retriable=True
+        ) from error
+    return Source(backend=backend, engine=engine_of("postgres"), label=label, secret=secret)
+
+
+def _open_spark(rest: str, base: Path | None) -> Source:
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise UsageError("Reading Spark needs pyspark and Java 17.", hint="pip install 'fairtrial[spark]'.", code="missing_extra") from error
+
+    master, _, query = rest.partition("?")
+    options = dict(parse_qsl(query))
+    active = SparkSession.getActiveSession()
+    session = active or _start_spark(master if master.startswith("local") else f"spark://{master}")
+    backend = ibis.pyspark.from_connection(session)
+    label = f"spark://{master}"
+    if "path" not in options:
+        return Source(backend=backend, engine=engine_of("pyspark"), label=label)
+    address = Path(options["path"])
+    found = find_files(address if base is None else base / address)
+    names = [str(file) for file in found.paths]
+    table = backend.read_parquet(names) if found.kind == "parquet" else backend.read_csv(names, header=True, inferSchema=True)
+    return Source(backend=backend, engine=engine_of("pyspark"), label=f"{label}/{address.name}", only=table, files=found.paths)
+
+
+def _start_spark(master: str) -> Any:
+    from pyspark.sql import SparkSession
+
+    settings: Iterable[tuple[str, str]] = (
+        ("spark.ui.enabled", "false"),
+        ("spark.driver.host", "127.0.0.1"),
+        ("spark.driver.bindAddress", "127.0.0.1"),
+        ("spark.sql.shuffle.partitions", "2"),
+        ("spark.sql.session.timeZone", "UTC"),
+        ("spark.driver.memory", "1g"),
+    )
+    builder = cast("Any", SparkSession).builder.master(master).appName("fairtrial")
+    for key, value in settings:
+        builder = builder.config(key, value)
+    try:
+        return builder.getOrCreate()
+    except Exception as error:
+        first = str(error).splitlines()[0]
+        raise ConnectorError(f"spark://{master} does not start: {first}", hint="Spark 4 needs Java 17 or later.", retriable=True) from error
