@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
+
 from fairtrial.spec import get_experiment_config
 
 SHORT = {

@@ -113,12 +113,13 @@ def check_partition(segments: Sequence[Segment]) -> None:
 def move_borders(segments: Sequence[Segment], wanted: Mapping[str, int]) -> tuple[Segment, ...]:
     """Give each arm its wanted number of hashes, moving no more hashes than that takes.
 
-    A growing arm first extends its own ranges into shrinking neighbours, then takes a new
-    range from the upper end of a shrinking arm's last one.
+    A growing arm first extends its own ranges into shrinking neighbours; then it takes a
+    new range where its place in the declared order is, so that an arm that grows from
+    nothing lands where it would have been laid out.
 
     Args:
         segments: A partition of the hash space.
-        wanted: Hashes by arm, summing to 2^64.
+        wanted: Hashes by arm in declared order, summing to 2^64.
 
     Returns:
         A partition in which arms own as many hashes as wanted.
@@ -127,27 +128,34 @@ def move_borders(segments: Sequence[Segment], wanted: Mapping[str, int]) -> tupl
     spare = {arm: -count for arm, count in wanted.items()}
     for segment in line:
         spare[segment.arm] += segment.width
+    rank = {arm: index for index, arm in enumerate(wanted)}
     for arm in wanted:
         while spare[arm] < 0:
-            index = _neighbour(line, arm, spare)
-            if index is None:
-                index = max(i for i, segment in enumerate(line) if spare[segment.arm] > 0)
+            givers = [index for index, segment in enumerate(line) if spare[segment.arm] > 0]
+            index, from_low = _neighbour(line, arm, givers) or _newcomer(line, arm, givers, rank)
             giver = line[index]
             taken = min(-spare[arm], spare[giver.arm], giver.width)
-            line[index : index + 1] = _split(giver, arm, taken, from_low=index > 0 and line[index - 1].arm == arm)
+            line[index : index + 1] = _split(giver, arm, taken, from_low=from_low)
             line = _merged(line)
             spare[arm] += taken
             spare[giver.arm] -= taken
     return tuple(line)
 
 
-def _neighbour(line: Sequence[Segment], arm: str, spare: Mapping[str, int]) -> int | None:
-    """Index of the first segment beside one of the arm's that has hashes to spare."""
-    for index, segment in enumerate(line):
-        beside = (index > 0 and line[index - 1].arm == arm) or (index + 1 < len(line) and line[index + 1].arm == arm)
-        if beside and spare[segment.arm] > 0:
-            return index
+def _neighbour(line: Sequence[Segment], arm: str, givers: Sequence[int]) -> tuple[int, bool] | None:
+    """The first giving segment beside one of the arm's, and whether its low end touches."""
+    for index in givers:
+        if index > 0 and line[index - 1].arm == arm:
+            return index, True
+        if index + 1 < len(line) and line[index + 1].arm == arm:
+            return index, False
     return None
+
+
+def _newcomer(line: Sequence[Segment], arm: str, givers: Sequence[int], rank: Mapping[str, int]) -> tuple[int, bool]:
+    """The low end of the first giver declared after the arm, else the high end of the last giver."""
+    after = [index for index in givers if rank[line[index].arm] > rank[arm]]
+    return (after[0], True) if after else (givers[-1], False)
 
 
 def _split(giver: Segment, arm: str, taken: int, *, from_low: bool) -> list[Segment]:

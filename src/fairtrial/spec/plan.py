@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
@@ -74,14 +74,24 @@ def _not_a_number(value: object) -> object:
     return value
 
 
+AnyDate = TypeVar("AnyDate", bound=dt.date)
+
+
+def _of_our_time(value: AnyDate) -> AnyDate:
+    """Refuse years in which offsets and sums of days leave the calendar; a slip of the pen, in any case."""
+    if not 1900 <= value.year <= 2200:
+        raise ValueError(f"must lie between the years 1900 and 2200, got {value.isoformat()}")
+    return value
+
+
 def _as_utc(value: dt.datetime) -> dt.datetime:
     return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
-Day = Annotated[dt.date, BeforeValidator(_not_a_number)]
+Day = Annotated[dt.date, BeforeValidator(_not_a_number), AfterValidator(_of_our_time)]
 """A day of the calendar."""
 
-UtcTime = Annotated[dt.datetime, BeforeValidator(_not_a_number), AfterValidator(_as_utc)]
+UtcTime = Annotated[dt.datetime, BeforeValidator(_not_a_number), AfterValidator(_of_our_time), AfterValidator(_as_utc)]
 """A time; without an offset it is read as UTC."""
 
 

@@ -14,7 +14,8 @@ tests).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,10 +23,10 @@ from numpy.typing import ArrayLike
 
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
 from fairtrial.stats.batch import ROUNDING, BatchMoments
-from fairtrial.stats.contrast import MeanContrast, expand, linear_contrast
+from fairtrial.stats.contrast import expand, linear_contrast
 from fairtrial.stats.moments import CoMoments, Moments
 from fairtrial.stats.result import Alternative, Estimate, check_alpha
-from fairtrial.stats.single import single_estimate
+from fairtrial.stats.single import contrast_of_values, single_estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,23 +264,19 @@ def paired_t_test(
     if difference.m2 <= n * (ROUNDING * float(np.abs(pairs.mean).max())) ** 2:
         raise DataError("The differences of the pairs are constant, so nothing can be inferred from them.", code="no_variance")
     of_means = pairs.cross / (n - 1) / n
-    none = np.zeros(1)
-    contrast = MeanContrast(
-        effect=np.array([difference.mean]),
-        control=pairs.mean[:1],
-        treatment=pairs.mean[1:],
-        control_variance=of_means[:1, 0],
-        treatment_variance=of_means[1:, 1],
-        covariance=of_means[:1, 1],
-        std_error=np.array([np.sqrt(difference.variance / n)]),
-        df=np.array([n - 1.0]),
-        n_control=np.array([float(n)]),
-        n_treatment=np.array([float(n)]),
-        theta=none,
-        variance_reduction=none,
-        reasons=np.zeros(1, dtype=np.int8),
+    contrast = contrast_of_values(
+        control=float(pairs.mean[0]),
+        treatment=float(pairs.mean[1]),
+        control_variance=float(of_means[0, 0]),
+        treatment_variance=float(of_means[1, 1]),
+        covariance=float(of_means[0, 1]),
+        df=n - 1.0,
+        n_control=n,
+        n_treatment=n,
     )
-    return single_estimate(contrast, method="paired_t_test", alpha=alpha, alternative=alternative, margin=margin)
+    # From the differences themselves: the variances above cancel where the pairs are nearly equal.
+    exact = replace(contrast, effect=np.array([difference.mean]), std_error=np.array([math.sqrt(difference.variance / n)]))
+    return single_estimate(exact, method="paired_t_test", alpha=alpha, alternative=alternative, margin=margin)
 
 
 def _batch(moments: Moments) -> BatchMoments:

@@ -23,7 +23,8 @@ Counts = tuple[Floats, Floats, Floats, Floats]
 
 MAX_STEPS = 80
 SETTLED = 4.0 * float(np.finfo(np.float64).eps)
-TINY = float(np.finfo(np.float64).tiny)
+TINY = 1e-200
+"""Keeps the spread of three equal roots from 0: its square root's cube is still a number."""
 
 
 def restricted_variance(

@@ -1,11 +1,13 @@
-"""One entry of a contrast as an `Estimate`: the batch of one that scalar tests and scorecards read."""
+"""One comparison: the batch of one as an `Estimate`, and the contrast of two values known with their variances."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
-from fairtrial.stats.contrast import MeanContrast
+from fairtrial.stats.contrast import REASONS, MeanContrast
 from fairtrial.stats.lift import LiftMethod, LiftQuantile, lift_interval, relative_lift
 from fairtrial.stats.result import Alternative, Estimate, Interval, check_alpha
 
@@ -71,4 +73,53 @@ def single_estimate(
         lift_method=lift_method if bounds.defined.item() else None,
         theta=contrast.theta.item() if contrast.adjusted else None,
         variance_reduction=contrast.variance_reduction.item() if contrast.adjusted else None,
+    )
+
+
+def contrast_of_values(
+    *,
+    control: float,
+    treatment: float,
+    control_variance: float,
+    treatment_variance: float,
+    n_control: int,
+    n_treatment: int,
+    covariance: float = 0.0,
+    df: float = math.inf,
+) -> MeanContrast:
+    """The contrast of two values that come with their sampling variances, whatever they are.
+
+    Args:
+        control: Value of the control.
+        treatment: Value of the treatment, in the same unit.
+        control_variance: Sampling variance of `control`, >= 0.
+        treatment_variance: Sampling variance of `treatment`, >= 0.
+        n_control: Units behind `control`.
+        n_treatment: Units behind `treatment`.
+        covariance: Sampling covariance of the two.
+        df: Degrees of freedom; `inf` for the normal distribution.
+
+    Returns:
+        A contrast of shape (1,), flagged `no_variance` where the difference has none.
+    """
+    variance = control_variance + treatment_variance - 2.0 * covariance
+    defined = variance > 0.0
+    values = {
+        "effect": treatment - control,
+        "control": control,
+        "treatment": treatment,
+        "control_variance": control_variance,
+        "treatment_variance": treatment_variance,
+        "covariance": covariance,
+        "std_error": math.sqrt(variance) if defined else math.nan,
+        "df": df,
+        "n_control": n_control,
+        "n_treatment": n_treatment,
+        "theta": 0.0,
+        "variance_reduction": 0.0,
+    }
+    no_variance = next(i for i, reason in enumerate(REASONS) if reason is not None and reason.code == "no_variance")
+    return MeanContrast(
+        **{name: np.array([value], dtype=np.float64) for name, value in values.items()},
+        reasons=np.array([0 if defined else no_variance], dtype=np.int8),
     )

@@ -66,7 +66,7 @@ def newcombe_z(successes_control: Floats, n_control: Floats, successes_treatment
         margin: Difference treatment - control under the hypothesis, of the same shape.
 
     Returns:
-        Values in [-40, 40]; an end where no limit reaches the margin below it (its tail is zero in double precision).
+        Values in [-40, 40], to rounding an end where no limit below it reaches the margin (the tail there is zero in double precision).
     """
     gap = successes_treatment / n_treatment - successes_control / n_control - margin
     above = gap >= 0.0
