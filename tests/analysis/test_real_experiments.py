@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import fisher_exact
 
 import fairtrial
-from fairtrial.analysis import analyze_spec
+from fairtrial.analysis import analyze_spec, lay_out_example
 from fairtrial.diagnostics import check_allocation
 from fairtrial.evaluation import evaluate
 from fairtrial.metrics import build_metrics
@@ -202,8 +203,6 @@ def test_marketing_counts_match_and_the_incremental_conversions_follow(real_data
 
 def test_the_counts_and_the_people_laid_out_from_them_give_the_same_numbers(real_data, tmp_path):
     """DESIGN 5: the shapes give the same arm statistics."""
-    from fairtrial.analysis import lay_out_example
-
     path = lay_out_example(tmp_path)
     people = analyze_spec(load_spec(path).spec, base=tmp_path)
     counts = run("marketing_ab_counts", real_data)
@@ -236,8 +235,6 @@ def test_a_cut_of_the_sample_with_few_conversions_uses_the_exact_test(real_data)
     )
     estimate = card.comparison("converted").estimate
     table = pd.crosstab(day["test_group"], day["converted"]).to_numpy()
-    from scipy.stats import fisher_exact
-
     assert estimate.method == "fisher_exact"
     assert estimate.p_value == pytest.approx(fisher_exact(table).pvalue, rel=1e-9)
 

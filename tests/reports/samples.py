@@ -483,54 +483,39 @@ def extend_one_sided() -> Scorecard:
     )
 
 
+def _wide_row(i: int, j: int, treatment: str) -> Comparison:
+    role = "primary" if i == 0 else "guardrail" if i in {9, 10, 11} else "secondary"
+    direction = "decrease" if i in {4, 9, 11} else "increase"
+    base = 0.05 + 0.02 * i
+    found = rate(base, base * (1 + 0.045 * math.sin(3.0 * i + 1.7 * j)), 40000, 10000)
+    metric = f"metric_{i + 1:02d}_{'rate' if i % 2 else 'share'}"
+    if role != "guardrail":
+        found = dataclasses.replace(found, p_adjusted=min(1.0, 3 * found.p_value), correction="holm")
+        return compared(metric, treatment, found, role=role, direction=direction)
+    ends = found.lift_interval if direction == "decrease" else Interval(low=-found.lift_interval.high, high=-found.lift_interval.low)
+    harm = found.lift if direction == "decrease" else -found.lift
+    state = "PASS" if harm <= 0.03 else "WARNING"
+    reason = f"the harm of {100 * harm:.1f}% {'lies within' if state == 'PASS' else 'exceeds'} the 3% tolerated"
+    rail = Guardrail(status=state, harm=harm, interval=ends, margin=0.03, scale="relative", non_inferior=ends.high <= 0.03, reason=reason)
+    return compared(metric, treatment, found, role=role, direction=direction, guardrail=rail)
+
+
 def wide() -> Scorecard:
     """Twelve metrics by five treatments."""
     sizes = {"control": 40000} | {f"variant_{letter}": 10000 for letter in "abcde"}
     treatments = [key for key in sizes if key != "control"]
-    comparisons: list[Comparison] = []
-    for i in range(12):
-        role = "primary" if i == 0 else "guardrail" if i in {9, 10, 11} else "secondary"
-        direction = "decrease" if i in {4, 9, 11} else "increase"
-        for j, treatment in enumerate(treatments):
-            base = 0.05 + 0.02 * i
-            found = rate(
-                base,
-                base * (1 + 0.045 * math.sin(3.0 * i + 1.7 * j)),
-                40000,
-                10000,
-                p_adjusted=min(1.0, 0.01 * (1 + i) * (1 + j)),
-                correction="holm",
-            )
-            rail = None
-            if role == "guardrail":
-                rail = Guardrail(
-                    status="PASS",
-                    harm=0.0,
-                    interval=Interval(low=-0.01, high=0.02),
-                    margin=0.05,
-                    scale="relative",
-                    non_inferior=True,
-                    reason="the harm lies within the 5% tolerated",
-                )
-            comparisons.append(
-                compared(
-                    f"metric_{i + 1:02d}_{'rate' if i % 2 else 'share'}", treatment, found, role=role, direction=direction, guardrail=rail
-                )
-            )
-    verdicts = {
-        key: decision("CONSIDER_LAUNCH" if i == 0 else "NO_LAUNCH", "small" if i == 0 else "inconclusive", rule="7" if i == 0 else "10")
-        for i, key in enumerate(treatments)
-    }
+    no = decision("NO_LAUNCH", "inconclusive", rule="10", confidence="LOW", risk_level="low", reasoning=("the interval includes 0",))
+    verdicts = dict.fromkeys(treatments, no)
     return scorecard(
         experiment="homepage-redesign",
         name="Five home pages against the one we have",
         primary="metric_01_share",
         treatment="variant_a",
-        decision=verdicts["variant_a"],
+        decision=no,
         decisions=verdicts,
         arms=arms(sizes, {"control": 4 / 9, **dict.fromkeys(treatments, 1 / 9)}, "control"),
         plan=plan(90000, correction="holm", secondary_correction="holm"),
-        comparisons=tuple(comparisons),
+        comparisons=tuple(_wide_row(i, j, treatment) for i in range(12) for j, treatment in enumerate(treatments)),
         intake=intake(90000),
     )
 

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from statsmodels.stats.proportion import confint_proportions_2indep, proportions_ztest, score_test_proportions_2indep
+from statsmodels.stats.proportion import confint_proportions_2indep, proportions_ztest
 
 from fairtrial.errors import DataError, UsageError
 from fairtrial.stats.proportions import ProportionContrast, fisher_exact_p, name_of_test, two_proportion_test
-from fairtrial.stats.result import Interval
 
 METHODS = ["score", "miettinen-nurminen", "newcombe", "agresti-caffo", "wald"]
 ALTERNATIVES = ["two-sided", "greater", "less"]
@@ -25,8 +24,12 @@ def contrast_of(x_c, n_c, x_t, n_t, ci_method="score"):
     )
 
 
-def near(low, high, tolerance=SIX_DECIMALS):
-    return Interval(low=pytest.approx(low, abs=tolerance), high=pytest.approx(high, abs=tolerance))
+def ends(interval):
+    return interval.low, interval.high
+
+
+def near(low, high):
+    return pytest.approx((low, high), abs=SIX_DECIMALS)
 
 
 class TestGoldenValues:
@@ -39,9 +42,9 @@ class TestGoldenValues:
         assert result.effect == pytest.approx(0.01625, rel=1e-12)
         assert result.statistic == pytest.approx(0.917488, abs=SIX_DECIMALS)
         assert result.p_value == pytest.approx(0.358887, abs=SIX_DECIMALS)
-        assert result.interval == near(-0.022924, 0.043565)
+        assert ends(result.interval) == near(-0.022924, 0.043565)
         assert result.lift == pytest.approx(0.40625, rel=1e-12)
-        assert result.lift_interval == near(-0.326298, 1.935330)
+        assert ends(result.lift_interval) == near(-0.326298, 1.935330)
         assert result.lift_method == "log"
         assert result.notes == ()
         assert result.statistic * result.std_error == pytest.approx(result.effect, rel=1e-12)
@@ -52,7 +55,7 @@ class TestGoldenValues:
     )
     def test_intervals_by_choice(self, method, low, high):
         """G-12, II.b."""
-        assert two_proportion_test(8, 200, 45, 800, ci_method=method).interval == near(low, high)
+        assert ends(two_proportion_test(8, 200, 45, 800, ci_method=method).interval) == near(low, high)
 
     def test_miettinen_and_nurminens_own_p_value(self):
         """G-12, II.b: four significant digits."""
@@ -64,8 +67,8 @@ class TestGoldenValues:
         assert contrast_of(28, 9500, 5, 500).statistic.item() == pytest.approx(2.680148, abs=SIX_DECIMALS)
         assert (result.method, result.notes, result.statistic) == ("fisher_exact", ("small_counts",), None)
         assert result.p_value == pytest.approx(0.022814751960249, rel=1e-10)  # scipy.stats.fisher_exact 1.17
-        assert result.interval == near(0.001179, 0.020273)
-        assert two_proportion_test(28, 9500, 5, 500, ci_method="newcombe").interval == near(0.001184, 0.020277)
+        assert ends(result.interval) == near(0.001179, 0.020273)
+        assert ends(two_proportion_test(28, 9500, 5, 500, ci_method="newcombe").interval) == near(0.001184, 0.020277)
 
     def test_the_exact_p_value_of_the_results_golden(self):
         """II.b."""
@@ -124,15 +127,6 @@ def test_values_are_those_of_statsmodels(table):
         assert (low.item(), high.item()) == pytest.approx(
             confint_proportions_2indep(x_t, n_t, x_c, n_c, method=theirs, alpha=0.1), rel=1e-9
         )
-
-
-@pytest.mark.parametrize("margin", [-0.2, -0.01, 0.03, 0.4])
-@pytest.mark.parametrize(("method", "corrected"), [("score", False), ("miettinen-nurminen", True)])
-@pytest.mark.parametrize("table", [(120, 2400, 156, 2400), (14, 28, 16, 30), (48, 80, 56, 70)])
-def test_score_statistics_at_a_margin_are_those_of_statsmodels(table, method, corrected, margin):
-    x_c, n_c, x_t, n_t = table
-    theirs = score_test_proportions_2indep(x_t, n_t, x_c, n_c, value=margin, compare="diff", correction=corrected)
-    assert contrast_of(*table, ci_method=method).statistic_at(margin).item() == pytest.approx(theirs.statistic, rel=1e-9)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -234,11 +228,11 @@ class TestLift:
         result = two_proportion_test(40, 400, 0, 400)
         assert (result.lift, result.lift_interval, result.notes) == (-1.0, None, ("zero_rate",))
 
-    @pytest.mark.parametrize(("alternative", "ends"), [("greater", (False, True)), ("less", (True, False))])
-    def test_is_one_sided_with_the_test(self, alternative, ends):
+    @pytest.mark.parametrize(("alternative", "infinite"), [("greater", (False, True)), ("less", (True, False))])
+    def test_is_one_sided_with_the_test(self, alternative, infinite):
         result = two_proportion_test(80, 2000, 120, 2000, alternative=alternative)
         both = two_proportion_test(80, 2000, 120, 2000, alpha=0.1)
-        assert (np.isinf(result.lift_interval.low), np.isinf(result.lift_interval.high)) == ends
+        assert (np.isinf(result.lift_interval.low), np.isinf(result.lift_interval.high)) == infinite
         side = "low" if alternative == "greater" else "high"
         assert getattr(result.lift_interval, side) == pytest.approx(getattr(both.lift_interval, side))
 

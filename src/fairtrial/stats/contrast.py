@@ -251,7 +251,7 @@ def linear_contrast(
         )
 
 
-def satterthwaite_df(variance_control: Floats, n_control: Floats, variance_treatment: Floats, n_treatment: Floats) -> Floats:
+def satterthwaite_df(variance_control: ArrayLike, n_control: ArrayLike, variance_treatment: ArrayLike, n_treatment: ArrayLike) -> Floats:
     """Degrees of freedom of the sum of two arms' sampling variances, in a form that cannot overflow.
 
     Args:
@@ -267,8 +267,10 @@ def satterthwaite_df(variance_control: Floats, n_control: Floats, variance_treat
         Satterthwaite (1946), Biometrics Bulletin 2, 110-114.
     """
     with np.errstate(all="ignore"):
-        share = variance_control / (variance_control + variance_treatment)
-        return 1.0 / (share * share / (n_control - 1.0) + (1.0 - share) ** 2 / (n_treatment - 1.0))
+        own = np.asarray(variance_control, dtype=np.float64)
+        share = own / (own + np.asarray(variance_treatment, dtype=np.float64))
+        below = np.asarray(n_control, dtype=np.float64) - 1.0, np.asarray(n_treatment, dtype=np.float64) - 1.0
+        return np.asarray(1.0 / (share * share / below[0] + (1.0 - share) ** 2 / below[1]))
 
 
 def _check_options(theta_method: str, variances: str, quantile: str) -> None:

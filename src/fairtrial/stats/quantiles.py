@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from fairtrial.errors import DataError, UsageError
+from fairtrial.errors import UsageError
 from fairtrial.stats.result import Alternative, Estimate, Interval, check_alpha
+from fairtrial.stats.samples import sample_of
 from fairtrial.stats.single import contrast_of_values, single_estimate
 
 
@@ -87,7 +88,7 @@ def quantile_difference(control: ArrayLike, treatment: ArrayLike, probabilities:
 
     Raises:
         UsageError: A probability lies outside [0, 1].
-        DataError: An arm is empty or a value is NaN.
+        DataError: An arm is empty or a value is not finite.
 
     References:
         Hyndman & Fan (1996), American Statistician 50, 361-365.
@@ -95,7 +96,7 @@ def quantile_difference(control: ArrayLike, treatment: ArrayLike, probabilities:
     wanted = np.atleast_1d(np.asarray(probabilities, dtype=np.float64))
     if not ((wanted >= 0.0) & (wanted <= 1.0)).all():
         raise UsageError(f"Probabilities must lie in [0, 1], got {wanted.tolist()}.")
-    c, t = (np.asarray(np.quantile(_arm(values), wanted)) for values in (control, treatment))
+    c, t = (np.asarray(np.quantile(sample_of(values), wanted)) for values in (control, treatment))
     return QuantileDifference(probabilities=wanted, control=c, treatment=t, effect=t - c)
 
 
@@ -113,7 +114,7 @@ def order_statistic_interval(sample: ArrayLike, probability: float, *, alpha: fl
 
     Raises:
         UsageError: `probability` or `alpha` lies outside (0, 1).
-        DataError: The sample is empty or holds NaN.
+        DataError: The sample is empty or holds a value that is not finite.
 
     References:
         Conover (1999), Practical Nonparametric Statistics, section 3.2.
@@ -121,7 +122,7 @@ def order_statistic_interval(sample: ArrayLike, probability: float, *, alpha: fl
     check_alpha(alpha)
     if not 0.0 < probability < 1.0:
         raise UsageError(f"The probability of a quantile must lie in (0, 1), got {probability}.")
-    ordered = np.sort(_arm(sample))
+    ordered = np.sort(sample_of(sample))
     n = ordered.size
     low = int(stats.binom.ppf(alpha / 2.0, n, probability))
     high = int(stats.binom.isf(alpha / 2.0, n, probability)) + 1
@@ -179,10 +180,3 @@ def _squared_error(arm: QuantileSummary) -> float:
     if not math.isfinite(width):
         raise UsageError(f"A quantile's interval must be bounded on both sides, got {arm.interval}.", hint="The arm has too few units.")
     return (width / (-2.0 * float(special.ndtri(check_alpha(arm.alpha) / 2.0)))) ** 2
-
-
-def _arm(values: ArrayLike) -> NDArray[np.float64]:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or array.size == 0 or np.isnan(array).any():
-        raise DataError(f"An arm must be a flat array of at least one value without NaN, got shape {array.shape}.")
-    return array

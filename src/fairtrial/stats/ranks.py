@@ -23,6 +23,7 @@ from scipy import special, stats
 
 from fairtrial.errors import DataError, UsageError
 from fairtrial.stats.result import Alternative, check_alternative
+from fairtrial.stats.samples import sample_of
 
 MAX_EXACT_UNITS = 200
 """Units of both arms together up to which the exact distribution is worked out (about a second)."""
@@ -91,7 +92,7 @@ def mann_whitney_test(
 
     Raises:
         UsageError: An option is another word, or `exact` is asked for more than 200 units.
-        DataError: An arm is empty, a value is NaN, or all values are equal.
+        DataError: An arm is empty, a value is not finite, or all values are equal.
 
     References:
         Mann & Whitney (1947), Annals of Mathematical Statistics 18, 50-60; Lehmann (1975),
@@ -100,7 +101,7 @@ def mann_whitney_test(
     check_alternative(alternative)
     if method not in {"asymptotic", "exact"}:
         raise UsageError(f"method must be 'asymptotic' or 'exact', got {method!r}.")
-    c, t = _arm(control), _arm(treatment)
+    c, t = sample_of(control), sample_of(treatment)
     ranks = np.asarray(stats.rankdata(np.concatenate([c, t])), dtype=np.float64)
     if np.ptp(ranks) == 0.0:
         raise DataError("A rank test needs values that differ, all are equal.", code="no_variance")
@@ -121,13 +122,13 @@ def hodges_lehmann_shift(control: ArrayLike, treatment: ArrayLike) -> float:
         The shift, in the values' unit.
 
     Raises:
-        DataError: An arm is empty or a value is NaN.
+        DataError: An arm is empty or a value is not finite.
         UsageError: There are more than 20 million pairs.
 
     References:
         Hodges & Lehmann (1963), Annals of Mathematical Statistics 34, 598-611.
     """
-    c, t = _arm(control), _arm(treatment)
+    c, t = sample_of(control), sample_of(treatment)
     if c.size * t.size > MAX_PAIRS:
         raise UsageError(f"The shift is taken over at most {MAX_PAIRS} pairs, got {c.size * t.size}.", hint="Draw a sample of units.")
     return float(np.median(np.subtract.outer(t, c)))
@@ -145,12 +146,12 @@ def kolmogorov_smirnov_test(control: ArrayLike, treatment: ArrayLike) -> Kolmogo
         p-value is too large (the test is cautious).
 
     Raises:
-        DataError: An arm is empty or a value is NaN.
+        DataError: An arm is empty or a value is not finite.
 
     References:
         Smirnov (1948), Annals of Mathematical Statistics 19, 279-281.
     """
-    c, t = np.sort(_arm(control)), np.sort(_arm(treatment))
+    c, t = np.sort(sample_of(control)), np.sort(sample_of(treatment))
     points = np.concatenate([c, t])
     below = np.searchsorted(t, points, side="right") / t.size - np.searchsorted(c, points, side="right") / c.size
     distance = float(np.abs(below).max())
@@ -169,12 +170,12 @@ def kruskal_wallis_test(groups: Sequence[ArrayLike]) -> KruskalWallis:
 
     Raises:
         UsageError: Fewer than two arms.
-        DataError: An arm is empty, a value is NaN, or all values are equal.
+        DataError: An arm is empty, a value is not finite, or all values are equal.
 
     References:
         Kruskal & Wallis (1952), JASA 47, 583-621.
     """
-    arms = [_arm(values) for values in groups]
+    arms = [sample_of(values) for values in groups]
     if len(arms) < 2:
         raise UsageError(f"A comparison of arms needs at least two, got {len(arms)}.")
     ranks = np.asarray(stats.rankdata(np.concatenate(arms)), dtype=np.float64)
@@ -185,13 +186,6 @@ def kruskal_wallis_test(groups: Sequence[ArrayLike]) -> KruskalWallis:
     between = sum(part.size * (float(part.mean()) - (n + 1) / 2.0) ** 2 for part in parts)
     statistic = 12.0 * between / (n * (n + 1)) / (1.0 - _ties(ranks) / (n**3 - n))
     return KruskalWallis(statistic=statistic, df=len(arms) - 1, p_value=float(special.chdtrc(len(arms) - 1, statistic)))
-
-
-def _arm(values: ArrayLike) -> NDArray[np.float64]:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or array.size == 0 or np.isnan(array).any():
-        raise DataError(f"An arm must be a flat array of at least one value without NaN, got shape {array.shape}.")
-    return array
 
 
 def _ties(ranks: NDArray[np.float64]) -> float:
@@ -205,7 +199,8 @@ def _normal_p(u: float, ranks: NDArray[np.float64], n_control: int, alternative:
     n = ranks.size
     pairs = float(n_control) * (n - n_control)
     std_dev = math.sqrt(pairs / 12.0 * ((n + 1) - _ties(ranks) / (n * (n - 1.0))))
-    distance, half = u - pairs / 2.0, 0.5 if continuity else 0.0
+    distance: float = u - pairs / 2.0
+    half = 0.5 if continuity else 0.0
     if alternative == "two-sided":
         return 2.0 * float(special.ndtr(-max(abs(distance) - half, 0.0) / std_dev))
     return float(special.ndtr(-((distance if alternative == "greater" else -distance) - half) / std_dev))

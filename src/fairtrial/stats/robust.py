@@ -24,6 +24,7 @@ from fairtrial.stats.contrast import satterthwaite_df
 from fairtrial.stats.means import welch_test
 from fairtrial.stats.moments import Moments
 from fairtrial.stats.result import Alternative, Estimate, Interval
+from fairtrial.stats.samples import sample_of
 from fairtrial.stats.single import contrast_of_values, single_estimate
 
 
@@ -74,7 +75,7 @@ def log_t_test(
         raise UsageError(f"transform must be 'log' or 'log1p', got {transform!r}.")
     floor = 0.0 if transform == "log" else -1.0
     take = np.log if transform == "log" else np.log1p
-    arms = [_flat(values) for values in (control, treatment)]
+    arms = [sample_of(values) for values in (control, treatment)]
     lowest = min(float(values.min()) for values in arms)
     if lowest <= floor:
         raise DataError(f"A {transform} test needs values above {floor:g}, got {lowest:g}.", hint="Use log1p, or a test of means.")
@@ -124,7 +125,7 @@ def winsorized_t_test(
     """
     if not 0.0 <= lower < upper <= 1.0:
         raise UsageError(f"The quantiles must satisfy 0 <= lower < upper <= 1, got {lower} and {upper}.")
-    arms = [_flat(values) for values in (control, treatment)]
+    arms = [sample_of(values) for values in (control, treatment)]
     low, high = (float(cut) for cut in np.quantile(np.concatenate(arms), [lower, upper]))
     capped = [Moments.from_values(np.clip(values, low, high)) for values in arms]
     estimate = replace(welch_test(*capped, alpha=alpha, alternative=alternative), method="winsorized_t_test")
@@ -160,14 +161,14 @@ def yuen_test(
     """
     if not 0.0 <= trim < 0.5:
         raise UsageError(f"trim must lie in [0, 0.5), got {trim}.")
-    c, t = (_trimmed(_flat(values), trim) for values in (control, treatment))
-    df = satterthwaite_df(*(np.float64(part) for part in (c.variance, c.kept, t.variance, t.kept)))
+    c, t = (_trimmed(sample_of(values), trim) for values in (control, treatment))
+    df = satterthwaite_df(c.variance, c.kept, t.variance, t.kept)
     contrast = contrast_of_values(
         control=c.mean,
         treatment=t.mean,
         control_variance=c.variance,
         treatment_variance=t.variance,
-        df=float(df),
+        df=df.item(),
         n_control=c.n,
         n_treatment=t.n,
     )
@@ -191,10 +192,3 @@ def _trimmed(values: NDArray[np.float64], trim: float) -> _Trimmed:
     ordered = np.sort(values)
     winsorized = Moments.from_values(np.clip(ordered, ordered[cut], ordered[n - 1 - cut]))
     return _Trimmed(mean=float(ordered[cut : n - cut].mean()), variance=winsorized.m2 / kept / (kept - 1), kept=kept, n=n)
-
-
-def _flat(values: ArrayLike) -> NDArray[np.float64]:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
-        raise DataError(f"An arm must be a flat array of at least one finite value, got shape {array.shape}.")
-    return array

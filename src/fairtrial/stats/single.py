@@ -104,22 +104,19 @@ def contrast_of_values(
     """
     variance = control_variance + treatment_variance - 2.0 * covariance
     defined = variance > 0.0
-    values = {
-        "effect": treatment - control,
-        "control": control,
-        "treatment": treatment,
-        "control_variance": control_variance,
-        "treatment_variance": treatment_variance,
-        "covariance": covariance,
-        "std_error": math.sqrt(variance) if defined else math.nan,
-        "df": df,
-        "n_control": n_control,
-        "n_treatment": n_treatment,
-        "theta": 0.0,
-        "variance_reduction": 0.0,
-    }
     no_variance = next(i for i, reason in enumerate(REASONS) if reason is not None and reason.code == "no_variance")
     return MeanContrast(
-        **{name: np.array([value], dtype=np.float64) for name, value in values.items()},
+        effect=np.array([treatment - control]),
+        control=np.array([control]),
+        treatment=np.array([treatment]),
+        control_variance=np.array([control_variance]),
+        treatment_variance=np.array([treatment_variance]),
+        covariance=np.array([covariance]),
+        std_error=np.array([math.sqrt(variance) if defined else math.nan]),
+        df=np.array([df]),
+        n_control=np.array([float(n_control)]),
+        n_treatment=np.array([float(n_treatment)]),
+        theta=np.zeros(1),
+        variance_reduction=np.zeros(1),
         reasons=np.array([0 if defined else no_variance], dtype=np.int8),
     )

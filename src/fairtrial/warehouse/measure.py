@@ -1,0 +1,362 @@
+"""From a unit table to arm statistics: look, scan, and scan again only where the first was not enough.
+
+The first scan is optimistic: nothing is missing, sums about the looked-up constant are well
+conditioned. Counts and sums in the same scan tell whether that held. Where it did not, a
+census counts what is missing, and a careful scan applies each metric's rule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fairtrial.errors import DataError, did_you_mean
+from fairtrial.metrics.needs import Column, Needs
+from fairtrial.stats.reading import ArmStats, OutcomeStats
+from fairtrial.stats.result import Unavailable
+from fairtrial.warehouse.look import Census, Footers, Look, census, footers, look, narrowed, refuse_text
+from fairtrial.warehouse.pushdown import Number, Scan
+from fairtrial.warehouse.quantiles import pooled_cap
+from fairtrial.warehouse.sums import (
+    WORST_CONDITION,
+    ArmSums,
+    as_float,
+    centre_of,
+    co_moments,
+    condition,
+    is_finite,
+    merge,
+    shifted_sum,
+)
+from fairtrial.warehouse.terms import EXACT_IN_FLOAT, Term
+from fairtrial.warehouse.unit_table import ARM, UnitTable, Value, as_known_arm
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The terms of each metric, and what is settled before the scan.
+
+    Attributes:
+        terms: By metric key, in the order of the co-moments.
+        settled: By (side, term): an extreme already known, and the stored arms it holds in.
+    """
+
+    terms: Mapping[str, tuple[Term, ...]]
+    settled: Mapping[tuple[str, Term], tuple[Number, frozenset[object]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Arm statistics and the counts that came with them.
+
+    Attributes:
+        arms: By arm of the spec, all of them.
+        rows: Rows of the unit table, whatever their arm.
+        rows_without_arm: Rows whose arm is NULL.
+        unknown_arms: Rows by arm name that the spec does not know.
+        totals: Integer totals, for the fingerprint.
+        notes: Plain sentences on what was done.
+    """
+
+    arms: Mapping[str, ArmStats]
+    rows: int
+    rows_without_arm: int
+    unknown_arms: Mapping[str, int]
+    totals: Mapping[str, Mapping[str, int]]
+    notes: tuple[str, ...] = ()
+
+
+def measure(units: UnitTable, needs: Sequence[Needs], arms: Sequence[str], progress: Progress) -> Measured:
+    """Compute the arm statistics of a unit table.
+
+    Raises:
+        DataError: The data breaks a rule: nothing of the spec's arms, text, infinite or
+            impossible values, missing values under the rule `error`.
+    """
+    seen = look(units)
+    known = footers(units)
+    units = narrowed(units, known)
+    capped = any(column.winsorize is not None for need in needs for column in need.columns)
+    found: Census | None = None
+    notes: list[str] = []
+    scan: Scan | None = None
+    sums: dict[str, ArmSums] = {}
+    plan = _plain_plan(units, needs, seen, known)
+    raw: dict[object, dict[Any, Number]] = {}
+    if not (capped or seen.incomplete or _has_flags(units) or (known is not None and not known.complete)):
+        progress("scanning")
+        scan = _scan(units, needs, plan, seen)
+        raw = scan.run()
+        sums = _by_arm(raw, arms)
+        if not _complete(units, sums, scan):
+            scan = None
+    if scan is None:
+        progress("counting missing values")
+        found = census(units, seen.centres, arms)
+        plan, notes = _careful_plan(units, needs, found, arms)
+        progress("scanning")
+        scan = _scan(units, needs, plan, seen)
+        raw = scan.run()
+        sums = _by_arm(raw, arms)
+    _check_arms(raw, sums, arms)
+    _check_values(needs, plan, sums)
+    scan, sums = _sharpened(scan, needs, plan, sums, arms, progress)
+    extremes = _extremes(units, plan, sums, arms)
+    return Measured(
+        arms={arm: _arm_stats(scan, needs, plan, sums.get(arm), extremes.get(arm, {})) for arm in arms},
+        rows=sum(int(row["n",]) for row in raw.values()),
+        rows_without_arm=sum(int(row["n",]) for arm, row in raw.items() if is_no_arm(arm)),
+        unknown_arms=_unknown(raw, arms),
+        totals=_totals(scan, plan, sums),
+        notes=tuple(notes),
+    )
+
+
+def is_no_arm(stored: object) -> bool:
+    """Whether a stored arm is NULL or NaN."""
+    return stored is None or (isinstance(stored, float) and math.isnan(stored))
+
+
+def _has_flags(units: UnitTable) -> bool:
+    return any(value.flag is not None for value in units.values.values())
+
+
+def _plain_plan(units: UnitTable, needs: Sequence[Needs], seen: Look, known: Footers | None) -> Plan:
+    terms = {need.metric: tuple(Term(value=units.value(column)) for column in need.columns) for need in needs}
+    settled: dict[tuple[str, Term], tuple[Number, frozenset[object]]] = {}
+    for need in needs:
+        term = terms[need.metric][0]
+        if known is None or need.outcome.values == "binary":
+            continue
+        name = term.value.name
+        for side, pooled, sampled in (("min", known.lows, seen.lows), ("max", known.highs, seen.highs)):
+            reached = [arm for arm, value in sampled.get(name, {}).items() if value == pooled[name]]
+            if reached and len(reached) == len(sampled[name]):
+                settled[side, term] = (pooled[name], frozenset(reached))
+    return Plan(terms=terms, settled=settled)
+
+
+def _careful_plan(units: UnitTable, needs: Sequence[Needs], found: Census, arms: Sequence[str]) -> tuple[Plan, list[str]]:
+    terms: dict[str, tuple[Term, ...]] = {}
+    notes: list[str] = []
+    for need in needs:
+        gone = _missing_outcomes(units, need, found)
+        if gone and need.missing == "error":
+            _refuse_missing(need, gone, found)
+        mask = tuple(dict.fromkeys(gone)) if need.missing == "drop" else ()
+        row: list[Term] = []
+        for column in need.columns:
+            value = units.value(column)
+            is_outcome = column is need.outcome or column is need.denominator
+            fill: float | None = None
+            if found.missing[value.name]:
+                fill = 0.0 if is_outcome else found.means[value.name]
+            term = Term(value=value, fill=fill, mask=mask)
+            if column.winsorize is not None:
+                cap = pooled_cap(units, term, column.winsorize, arms)
+                if cap is None:
+                    notes.append(_skipped(need, column))
+                term = replace(term, cap=cap)
+            row.append(term)
+        terms[need.metric] = tuple(row)
+    return Plan(terms=terms, settled={}), notes
+
+
+def _missing_outcomes(units: UnitTable, need: Needs, found: Census) -> list[Value]:
+    parts = [column for column in (need.outcome, need.denominator) if column is not None]
+    return [value for value in (units.value(column) for column in parts) if found.missing[value.name]]
+
+
+def _skipped(need: Needs, column: Column) -> str:
+    return (
+        f"Metric '{need.metric}' was not winsorised: its {column.winsorize:g} quantile is its smallest value, "
+        "so that capping would leave no difference between units."
+    )
+
+
+def _refuse_missing(need: Needs, gone: Sequence[Value], found: Census) -> None:
+    counts = " and ".join(f"{found.missing[value.name]} of column {value.source!r}" for value in gone)
+    raise DataError(
+        f"Metric '{need.metric}' allows no missing outcome (`missing: error`), but {counts} are missing.",
+        hint="Say what a missing outcome counts as: `missing: zero` (as 0), `missing: drop` (the unit is left out of "
+        "this metric) or `missing: error` (as now) after mending the data.",
+        code="missing_outcome",
+    )
+
+
+def _scan(units: UnitTable, needs: Sequence[Needs], plan: Plan, seen: Look) -> Scan:
+    centres: dict[Term, Any] = {}
+    for terms in plan.terms.values():
+        for term in terms:
+            centre = seen.centres.get(term.value.name, 0)
+            centres[term] = centre if term.kind == term.value.kind else float(centre)
+    return _asked(Scan(units=units, centres=centres), needs, plan)
+
+
+def _asked(scan: Scan, needs: Sequence[Needs], plan: Plan) -> Scan:
+    """The scan with everything that the metrics need asked for."""
+    for need in needs:
+        terms = plan.terms[need.metric]
+        outcome, covariates = _parts(need, terms)
+        scan.count_kept(terms[0].mask)
+        for term in terms:
+            scan.total(term)
+            scan.present(term.value)
+        for index, left in enumerate(terms):
+            for right in terms[index:]:
+                scan.product(left, right)
+        _ask_ranges(scan, need, plan)
+        if any(term.fill is not None or term.mask for term in outcome):
+            scan.count_missing(("missing", need.metric), [term.value for term in outcome])
+        if any(term.fill is not None for term in covariates):
+            scan.count_missing(("filled", need.metric), [term.value for term in covariates], terms[0].mask)
+    return scan
+
+
+def _parts(need: Needs, terms: tuple[Term, ...]) -> tuple[tuple[Term, ...], tuple[Term, ...]]:
+    """Terms of the outcome (with its denominator) and of the covariate."""
+    split = 1 if need.denominator is None else 2
+    return terms[:split], terms[split:]
+
+
+def _ask_ranges(scan: Scan, need: Needs, plan: Plan) -> None:
+    for index, (column, term) in enumerate(zip(need.columns, plan.terms[need.metric], strict=True)):
+        sides = ("min", "max") if index == 0 and column.values != "binary" else ()
+        if column.values == "binary" and not term.value.is_bit:
+            scan.not_bit(term.value)
+        if column.values == "nonnegative" and (term.value.low is None or term.value.low < 0):
+            sides = sides or ("min",)
+        if term.kind == "wide":
+            sides = ("min", "max")
+        for side in sides:
+            if (side, term) not in plan.settled:
+                scan.extreme(term, side)
+
+
+def _by_arm(raw: Mapping[object, dict[Any, Number]], arms: Sequence[str]) -> dict[str, ArmSums]:
+    grouped: dict[str, list[object]] = {}
+    for stored in raw:
+        if not is_no_arm(stored) and (name := as_known_arm(stored, arms)) in arms:
+            grouped.setdefault(name, []).append(stored)
+    found: dict[str, ArmSums] = {}
+    for name, spellings in grouped.items():
+        numbers = merge([raw[stored] for stored in spellings])
+        found[name] = ArmSums(n=int(numbers["n",]), stored=spellings[0], numbers=numbers)
+    return found
+
+
+def _complete(units: UnitTable, sums: Mapping[str, ArmSums], scan: Scan) -> bool:
+    """Whether nothing was missing, text, NaN or infinite in the arms of the spec."""
+    for arm in sums.values():
+        for value in dict.fromkeys(units.values.values()):
+            refuse_text(value, arm.count("text", value.name))
+            if arm.count("present", value.name) != arm.n:
+                return False
+        if not all(is_finite(number) for number in arm.numbers.values()):
+            return False
+    return scan is not None
+
+
+def _check_arms(raw: Mapping[object, Mapping[Any, Number]], sums: Mapping[str, ArmSums], arms: Sequence[str]) -> None:
+    if not raw:
+        raise DataError("The data must hold units, it has 0 rows.", hint="Check the table and `where`.", code="no_rows")
+    if sums:
+        return
+    unknown = list(_unknown(raw, arms))
+    if not unknown:
+        raise DataError("The arm column must name arms, it is NULL in every row.", hint="Check `arm` in the data section.", code="no_arm")
+    suggestions = [f"{arm!r}: {did_you_mean(arm, unknown)}" for arm in arms if did_you_mean(arm, unknown)]
+    raise DataError(
+        f"No row is of an arm of the spec {list(arms)}, the data holds {unknown[:10]}.",
+        hint=" ".join(suggestions) or "Name the arms as the data does.",
+        code="unknown_arms",
+    )
+
+
+def _unknown(raw: Mapping[object, Mapping[Any, Number]], arms: Sequence[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for stored, row in raw.items():
+        if not is_no_arm(stored) and (name := as_known_arm(stored, arms)) not in arms:
+            counts[name] = counts.get(name, 0) + int(row["n",])
+    return dict(sorted(counts.items()))
+
+
+def _check_values(needs: Sequence[Needs], plan: Plan, sums: Mapping[str, ArmSums]) -> None:
+    """Raise for values that a kind of metric cannot have."""
+    for need in needs:
+        for column, term in zip(need.columns, plan.terms[need.metric], strict=True):
+            wrong = sum(arm.count("not_bit", term.value.name) for arm in sums.values())
+            if column.values == "binary" and wrong:
+                raise NotBinaryError(need.metric, term.value, wrong)
+            lows = [low for arm in sums.values() if (low := arm.numbers.get(("min", term))) is not None]
+            if column.values == "nonnegative" and lows and min(lows) < 0:
+                raise DataError(
+                    f"Metric '{need.metric}' must not be negative, column {term.value.source!r} goes down to {min(lows)}.",
+                    hint="Mend the column, or make the metric a `mean`.",
+                    code="negative_value",
+                )
+
+
+class NotBinaryError(DataError):
+    """A proportion's column holds other values than 0 and 1; `read` adds which."""
+
+    def __init__(self, metric: str, value: Value, count: int) -> None:
+        super().__init__(
+            f"Metric '{metric}' must be 0 or 1, column {value.source!r} holds {count} other values.",
+            hint="Make it 0 and 1 (did it happen or not), or make the metric a `mean` or a `count`.",
+            code="not_binary",
+        )
+        self.value = value
+
+
+def _sharpened(
+    scan: Scan, needs: Sequence[Needs], plan: Plan, sums: dict[str, ArmSums], arms: Sequence[str], progress: Progress
+) -> tuple[Scan, dict[str, ArmSums]]:
+    """The scan and its sums, repeated about the arms' means where the constant proved bad.
+
+    Terms that are well conditioned keep their sums; of the others the sums about their arm's
+    mean take the place of those about the constant.
+    """
+    poor = [term for term in _all_terms(plan) if _is_poor(scan, term, sums)]
+    if not poor:
+        return scan, sums
+    progress("scanning again about the means")
+    swap = {term: replace(term, halves=term.kind == "wide") for term in poor}
+    better = Plan(
+        terms={metric: tuple(swap.get(term, term) for term in terms) for metric, terms in plan.terms.items()},
+        settled={(side, swap.get(term, term)): entry for (side, term), entry in plan.settled.items()},
+    )
+    centres: dict[Term, Any] = {swap.get(term, term): centre for term, centre in scan.centres.items()}
+    for term in poor:
+        centres[swap[term]] = {arm.stored: _mean_centre(scan, arm, term) for arm in sums.values()}
+    again = _asked(Scan(units=scan.units, centres=centres), needs, better)
+    return again, _by_arm(again.run(), arms)
+
+
+def _all_terms(plan: Plan) -> list[Term]:
+    return list(dict.fromkeys(term for terms in plan.terms.values() for term in terms))
+
+
+def _is_poor(scan: Scan, term: Term, sums: Mapping[str, ArmSums]) -> bool:
+    if term.kind == "wide":
+        reach = [abs(number) for arm in sums.values() for side in ("min", "max") if (number := arm.numbers.get((side, term)))]
+        if reach and max(reach) > EXACT_IN_FLOAT:
+            return True
+    return any(condition(scan, arm, term, _kept(arm, term)) > WORST_CONDITION for arm in sums.values())
+
+
+def _mean_centre(scan: Scan, arm: ArmSums, term: Term) -> Any:
+    n = _kept(arm, term)
+    if n == 0:
+        return 0 if term.kind == "wide" else 0.0
+    if term.kind == "wide":
+        return round(shifted_sum(scan, arm, term, n, integer=True) / n)
+    return float(centre_of(scan, term, arm.stored) + shifted_sum(scan, arm, term, n, integer=False) / n)
+
+
+def _kept(arm: ArmSums, term: Term) -> int:
+    return arm.count("kept", term.mask) if term.mask else arm.n
