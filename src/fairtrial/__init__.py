@@ -74,7 +74,7 @@ def __dir__() -> list[str]:
 
 
 def _load_views() -> Views:
-    return import_module("fairtrial.reports.notebook")  # pyright: ignore[reportReturnType]
+    return import_module("fairtrial.reports.show")  # pyright: ignore[reportReturnType]
 
 
 set_views(_load_views)

@@ -122,8 +122,12 @@ def test_raising_challengers_takes_from_the_champion_only():
 def test_an_arm_that_keeps_its_share_keeps_every_hash():
     third = Fraction(1, 3)
     before = Allocation.from_shares("exp", {"a": third, "b": third, "c": third})
-    after = before.extended({"a": Fraction(1, 2), "b": Fraction(1, 6), "c": third})
-    assert after.ranges("c") == before.ranges("c")
+    after = before.extended({"a": Fraction(1, 2), "b": third, "c": Fraction(1, 6)})
+    laid_out = Allocation.from_shares("exp", {"a": Fraction(1, 2), "b": third, "c": Fraction(1, 6)})
+    assert after.ranges("b") == before.ranges("b")
+    assert [high - low for low, high in laid_out.ranges("b")] == [before.ranges("b")[0][1] - before.ranges("b")[0][0] + 1], (
+        "though its width rounds otherwise"
+    )
     assert before.extended({"a": third, "b": third, "c": third}) == before
 
 
@@ -145,6 +149,13 @@ def test_a_traffic_ramp_only_moves_units_in(first, second):
     for unit in USERS[:300]:
         if before.decide(unit) is not None:
             assert after.decide(unit) == before.decide(unit)
+
+
+def test_the_traffic_border_itself_is_outside():
+    value = unit_hash("user_1", "exp", "/traffic")
+    allocation = Allocation(hash_key="exp", arms=("a",), segments=(Segment(0, HASH_SPACE, "a"),), traffic=value)
+    assert not allocation.in_traffic("user_1")
+    assert Allocation(hash_key="exp", arms=("a",), segments=allocation.segments, traffic=value + 1).in_traffic("user_1")
 
 
 def test_no_traffic_lets_nobody_in_and_full_traffic_everybody():

@@ -50,6 +50,12 @@ def test_ranges_partition_the_hash_space_in_declared_order(plan):
         assert sum(high - low for low, high in covered(line, arm)) == width
 
 
+def test_a_border_is_the_first_hash_that_is_not_below_the_share():
+    """2^64 / 3 is 6148914691236517205 and one third: hash 6148914691236517205 is still below."""
+    third = Fraction(1, 3)
+    assert widths({"a": third, "b": 1 - third})["a"] == 6148914691236517206
+
+
 @settings(max_examples=150, deadline=None)
 @given(partitions())
 def test_only_arms_that_shrink_give_up_hashes(case):

@@ -159,12 +159,10 @@ def test_non_inferiority_is_planned_at_its_margin_without_a_difference(direction
     assert f"show 'y' to be within a margin of {effect:+g}" in plan.explanation
 
 
-def test_a_relative_margin_is_taken_of_the_baseline():
-    plan = planned(
-        "mean", margin=0.1, margin_kind="relative", plan={"baseline": 5.0, "baseline_sd": 4.0, "objective": "non_inferiority", "power": 0.9}
-    )
-    assert plan.effect == pytest.approx(-0.5)
-    assert plan.arms["control"] == 1345  # 2 (1.95996 + 1.28155)^2 16 / .25 = 1,344.95, Chow, Shao & Wang (2008), eq. 3.2.4
+def test_a_margin_of_a_mean_is_planned_by_its_standard_deviation():
+    """2 (1.95996 + 1.28155)^2 16 / .25 = 1,344.95 per arm: Chow, Shao & Wang (2008), eq. 3.2.4."""
+    plan = planned("mean", margin=0.5, plan={"baseline_sd": 4.0, "objective": "non_inferiority", "power": 0.9})
+    assert (plan.effect, plan.arms["control"], plan.baseline) == (-0.5, 1345, None)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +184,7 @@ def test_a_relative_margin_is_taken_of_the_baseline():
         (spec(plan={"mde": 0.1, "baseline": 5.0}), "impossible_target"),
         (spec("mean", plan={"mde": 0.1, "baseline": 0.0, "baseline_sd": 1.0}), "impossible_target"),
         (spec("count", direction="decrease", plan={"mde": 2.0, "baseline": 1.0}), "impossible_target"),
-        (spec(margin=0.01, margin_kind="relative", plan={"objective": "non_inferiority"}), "no_baseline"),
+        (spec(margin=0.01, plan={"objective": "non_inferiority"}), "no_baseline"),
     ],
 )
 def test_what_cannot_be_planned_says_why(given_spec, code):

@@ -37,6 +37,7 @@ def estimate(control: float, treatment: float, se: float, n0: int, n1: int, *, a
     effect = treatment - control
     z = effect / se
     half = -special.ndtri(alpha / 2 if alternative == "two-sided" else alpha) * se
+    half = float(half)
     low = -math.inf if alternative == "less" else effect - half
     high = math.inf if alternative == "greater" else effect + half
     tails = {"two-sided": 2 * special.ndtr(-abs(z)), "greater": special.ndtr(-z), "less": special.ndtr(z)}

@@ -64,6 +64,23 @@ def test_the_last_day_belongs_to_the_experiment(entry):
     assert (schedule.end - schedule.start).days == 56
 
 
+def test_an_effect_without_a_baseline_has_no_treatment_value(entry):
+    config = put(entry, "metrics.primary.baseline_assumptions", {})
+    assert parse_spec(put(config, "power_analysis.effect_size", {"magnitude": 0.08})).plan.baseline is None
+    with pytest.raises(SpecError, match="needs baseline_metric_value"):
+        parse_spec(put(config, "power_analysis.effect_size", {"magnitude": 0.08, "treatment_metric_value": 0.0486}))
+
+
+def test_an_absolute_effect_stays_absolute(entry):
+    effect = {"type": "absolute", "magnitude": 0.0036, "baseline_metric_value": 0.045, "treatment_metric_value": 0.0486}
+    plan = parse_spec(put(entry, "power_analysis.effect_size", effect)).plan
+    assert (plan.mde, plan.mde_kind) == (0.0036, "absolute")
+
+
+def test_without_dates_there_is_no_schedule(entry):
+    assert parse_spec(put(entry, "design.temporal_schedule", {"maximum_runtime_days": 56})).schedule is None
+
+
 def test_an_end_follows_from_the_duration(entry):
     config = put(put(entry, "design.temporal_schedule.planned_end_date", ...), "design.temporal_schedule.planned_duration_days", 28)
     assert parse_spec(config).schedule.end == dt.datetime(2024, 5, 13, tzinfo=dt.UTC)
@@ -151,7 +168,11 @@ def test_declared_settings_reach_the_plan(entry, path, value, field, expected):
         ("power_analysis.effect_size.magnitude", 0.1, "where 0.1 relative gives 0.0495"),
         ("power_analysis.effect_size.magnitude", -0.08, "power_analysis.effect_size.magnitude"),
         ("power_analysis.sample_size", {"total": 5000, "per_variant": 3000}, "total must be per_variant times 2 variants"),
+        ("power_analysis.effect_size", {"magnitude": 0.08, "baseline_metric_value": 0.045, "absolute_difference": 0.004}, "gives 0.0486"),
         # schedule
+        ("design.temporal_schedule.start_date", ..., "the end of planned needs its start"),
+        ("design.seasonal_context.avoid_periods", [{"start": "2024-12-05", "end": "12-31"}], "written alike"),
+        ("design.seasonal_context.avoid_periods", [{"start": "2024-12-05", "end": "2024-11-20"}], "end must not come before start"),
         ("design.temporal_schedule.planned_duration_days", 55, "has 56 days with both ends, not 55"),
         ("design.temporal_schedule.planned_end_date", "2024-04-14", "must not end before it starts"),
         ("design.temporal_schedule.baseline_period_end", "2024-04-15", "the baseline period must end before 2024-04-15"),
@@ -202,9 +223,8 @@ def test_a_missing_section_is_named(entry, section):
     """XC-03: the message is fixed."""
     with pytest.raises(SpecError) as caught:
         validate_experiment_config(put(entry, section, ...))
-    assert caught.value.message == f"Experiment 'free_shipping_threshold_test' is missing required fields: ['{section}']".replace(
-        "'free_shipping_threshold_test'", "'experiment config'" if section == "design" else "'free_shipping_threshold_test'"
-    )
+    name = "unnamed" if section == "design" else "free_shipping_threshold_test"
+    assert str(caught.value) == f"Experiment '{name}' is missing required fields: ['{section}']"
     assert caught.value.code == "missing_fields"
 
 

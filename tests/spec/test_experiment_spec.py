@@ -16,11 +16,18 @@ from hypothesis import strategies as st
 
 from fairtrial.errors import SpecError, UnknownNameError
 from fairtrial.spec import ExperimentSpec, parse_spec
+from fairtrial.spec.experiment import metric_sources
 from fairtrial.spec.plan import PlanSpec
 
 UNITS = {"source": "units.parquet", "arm": "group"}
 TWO = [{"key": "a", "kind": "mean", "role": "primary"}, {"key": "b", "kind": "mean", "role": "primary"}]
 NONE = [{"key": "a", "kind": "mean"}, {"key": "b", "kind": "mean"}]
+
+LOGS = {"source": "logs.db", "assignments": {"table": "assigned"}, "facts": {"orders": {"table": "orders"}}}
+AGGREGATES = {"source": "sums.csv", "shape": "aggregates"}
+EARLIER = {"fact": "orders", "before_days": 7}
+RATIO = {"key": "a", "kind": "ratio", "numerator": "x", "denominator": "y"}
+INFERIOR = {"objective": "non_inferiority"}
 
 BAD = [
     ({"conrtol": "a"}, "unknown key 'conrtol'", "Did you mean 'control'?"),
@@ -74,6 +81,14 @@ BAD = [
     ({"schedule": {"start": "0001-01-01T00:00:00+05:00"}}, "schedule.start", "between the years 1900 and 2200"),
     ({"schedule": {"start": "20240415"}}, "schedule.start", "not a number"),
     ({"schedule": {"start": "2024-05-01", "end": "2024-05-01"}}, "end must come after start", ""),
+    ({"data": LOGS, "metrics": [{"key": "a", "kind": "count", "column": {"fact": "order"}}]}, "no fact named 'order'", "'orders'"),
+    ({"data": LOGS, "metrics": [{"key": "a", "kind": "count", "column": EARLIER}]}, "before_days is for covariates", "outcome"),
+    ({"data": AGGREGATES, "metrics": [{"key": "a", "kind": "mean", "covariate": "x"}]}, "ready aggregates carry no covariate", ""),
+    ({"data": {**AGGREGATES, "columns": {"a": {"mean": "m"}}}}, "data.columns.a", "`mean` and `variance`"),
+    ({"data": {**AGGREGATES, "columns": {"a": {"successes": "s", "sum": "t"}}}}, "data.columns.a", "name one form"),
+    ({"metrics": [RATIO | {"covariate_denominator": "x"}]}, "covariate_denominator needs a covariate", "metric 'a'"),
+    ({"plan": INFERIOR, "metrics": [{**NONE[0], "margin": 0.1, "margin_kind": "relative"}]}, "margin_kind must be absolute", "'a'"),
+    ({"key": "a\ud800"}, "key", "unicode"),
     ({"key": "123"}, "key", "all digits"),
     ({"key": " checkout"}, "key", "white space"),
     ({"key": "a\nb"}, "key", "line breaks"),
@@ -115,6 +130,23 @@ def test_short_forms_mean_the_long_ones(short):
     spec = parse_spec({**short, "data": UNITS})
     assert spec == parse_spec(long)
     assert spec.spec_hash == parse_spec(long).spec_hash
+
+
+def test_logs_are_told_by_their_assignments(short):
+    metrics = [{"key": "orders", "kind": "count", "column": {"fact": "orders"}, "covariate": EARLIER}]
+    spec = parse_spec({**short, "data": LOGS, "metrics": metrics})
+    assert spec.data.shape == "logs"
+    assert spec.primary.covariate.before_days == 7
+    assert metric_sources(spec.primary) == {"outcome": spec.primary.column, "covariate": spec.primary.covariate}
+
+
+def test_a_default_column_is_named_as_the_metric(short):
+    assert metric_sources(parse_spec(short).primary) == {"outcome": "converted"}
+
+
+def test_adaptive_and_unknown_shares_are_not_known(short):
+    spec = parse_spec({**short, "arms": ["control", "b"], "allocation": "adaptive"})
+    assert spec.shares is None
 
 
 def test_names_alone_give_equal_shares(short):

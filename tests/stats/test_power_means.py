@@ -66,6 +66,14 @@ def test_welch_power_is_that_of_welchs_test():
     assert ours == pytest.approx(float((p < 0.05).mean()), abs=0.0063)
 
 
+@pytest.mark.parametrize("n", [3, 5, 40])
+def test_welchs_test_of_equal_arms_is_students(n):
+    """Satterthwaite's degrees of freedom are 2 (n - 1) there."""
+    assert power_two_means(0.9, 1.0, n, n, distribution=WELCH) == pytest.approx(
+        power_two_means(0.9, 1.0, n, n, distribution=STUDENT), rel=1e-12
+    )
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     d=st.floats(0.05, 1.5),

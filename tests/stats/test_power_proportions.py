@@ -211,6 +211,12 @@ def test_the_correction_for_continuity_asks_for_more_units():
     assert corrected.n_control == pytest.approx(plain.n_control / 4 * (1 + math.sqrt(1 + 4 / (plain.n_control * 0.01))) ** 2, rel=1e-12)
 
 
+@pytest.mark.parametrize("variance", PROPORTION_VARIANCES)
+def test_without_an_effect_both_tails_are_twice_one(variance):
+    one, both = (power_two_proportions(0.3, 0.3, 80, 80, variance=variance, count_opposite_tail=count) for count in (False, True))
+    assert both == pytest.approx(2 * one, rel=1e-12)
+
+
 def test_every_one_of_several_challengers_has_the_power():
     """IV.b: keyed by model, each against the champion at alpha / k."""
     sizes = calculate_sample_size_by_arm(0.15, 0.1, allocation={"champion": 0.7, "a": 0.2, "b": 0.1})

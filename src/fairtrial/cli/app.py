@@ -6,6 +6,7 @@ source failed; 2: wrong usage.
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -49,4 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader hung up: nobody to tell
+        sys.exit(141)
     sys.exit(code if isinstance(code, int) else 0)

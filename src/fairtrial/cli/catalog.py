@@ -59,7 +59,7 @@ def power(target: Target, experiment: Experiment = None, catalog: Catalog = None
     if as_json:
         print_json({"experiment": spec.key, "plan": msgspec.to_builtins(plan)})
     else:
-        render_plan(plan, out())
+        render_plan(plan, spec, out())
     return 0
 
 

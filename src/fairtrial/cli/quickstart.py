@@ -36,7 +36,7 @@ def quickstart(
     if not as_json:
         out().print()
         render_spec(loaded.spec, out())
-        render_plan(plan, out())
+        render_plan(plan, loaded.spec, out())
     with steps(quiet=as_json) as report:
         card = analyze_spec(loaded.spec, base=loaded.base, progress=report)
         report("Writing the report")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fairtrial.spec import ExperimentConfigError, LoadedSpec, load_spec, load_specs
-from fairtrial.spec.access import shipped_catalog
+from fairtrial.spec import ExperimentConfigClient, LoadedSpec, load_spec
 from fairtrial.spec.loader import SUFFIXES
 
 
@@ -18,19 +17,18 @@ def find_spec(target: str, experiment: str | None = None, catalog: Path | None =
         catalog: File or folder to look names up in; default: the catalog that ships.
 
     Raises:
-        UsageError: No such path or name; the message lists the names there are.
+        UsageError: There is no such path.
+        ExperimentConfigError: There is no such name; the message lists the names there are.
     """
     if is_path(target):
         return load_spec(target, experiment)
-    specs = find_specs(catalog)
-    if target not in specs:
-        raise ExperimentConfigError.among_experiments(target, specs)
-    return specs[target]
+    return ExperimentConfigClient(catalog).load(target)
 
 
 def find_specs(place: Path | None = None) -> dict[str, LoadedSpec]:
     """Every spec of a file or folder; default: the catalog that ships."""
-    return load_specs(place if place is not None else shipped_catalog())
+    client = ExperimentConfigClient(place)
+    return {name: client.load(name) for name in client.list_available_experiments()}
 
 
 def is_path(target: str) -> bool:

@@ -8,6 +8,7 @@ the null exactly when the adjusted p-value lies below alpha.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -175,41 +176,70 @@ def _estimates(
     low, high = contrast.interval(alpha=alphas, alternative=batch.alternative)
     method = _lift_method(spec.plan.lift_method, contrast)
     lifts = lift_interval(contrast, alpha=alphas, alternative=batch.alternative, method=method)
+    theta, saved = _adjustment(batch)
+    columns = zip(
+        batch.pairs,
+        contrast.undefined.tolist(),
+        batch.small_counts.tolist(),
+        contrast.effect.tolist(),
+        contrast.control.tolist(),
+        contrast.treatment.tolist(),
+        contrast.std_error.tolist(),
+        _statistic(batch).tolist(),
+        contrast.df.tolist(),
+        contrast.n_control.tolist(),
+        contrast.n_treatment.tolist(),
+        zip(low.tolist(), high.tolist(), strict=True),
+        zip(lifts.defined.tolist(), lifts.low.tolist(), lifts.high.tolist(), strict=True),
+        batch.p_value.tolist(),
+        batch.margins.tolist(),
+        zip(theta, saved, strict=True),
+        strict=True,
+    )
     found: dict[Pair, Estimate | Unavailable] = {}
-    for i, pair in enumerate(batch.pairs):
-        if contrast.undefined[i]:
+    for i, (pair, undefined, small, effect, control, treatment, error, statistic, df, n_c, n_t, ends, lift, p, margin, used) in enumerate(
+        columns
+    ):
+        if undefined:
             found[pair] = contrast.unavailable(i) or Unavailable(code="undefined", reason="The comparison is not defined.")
             continue
         alpha, p_adjusted, correction = levels[pair]
-        control, treatment = float(contrast.control[i]), float(contrast.treatment[i])
-        small = bool(batch.small_counts[i])
-        adjusted = isinstance(contrast, MeanContrast) and batch.family.method.startswith("cuped")
+        bounded = lift[0] and control > 0
         found[pair] = Estimate(
-            effect=float(contrast.effect[i]),
-            interval=Interval(low=float(low[i]), high=float(high[i])),
-            p_value=float(batch.p_value[i]),
-            std_error=float(contrast.std_error[i]),
-            statistic=None if small else float(_statistic(batch)[i]),
-            df=_finite(float(contrast.df[i])),
+            effect=effect,
+            interval=Interval(low=ends[0], high=ends[1]),
+            p_value=p,
+            std_error=error,
+            statistic=None if small else statistic,
+            df=df if math.isfinite(df) else None,
             control=control,
             treatment=treatment,
-            n_control=int(contrast.n_control[i]),
-            n_treatment=int(contrast.n_treatment[i]),
+            n_control=int(n_c),
+            n_treatment=int(n_t),
             alpha=alpha,
             alternative=batch.alternative,
-            margin=float(batch.margins[i]),
+            margin=margin,
             method="fisher_exact" if small else batch.family.method,
             interval_method=batch.family.interval_method,
             lift=treatment / control - 1.0 if control > 0 else None,
-            lift_interval=Interval(low=float(lifts.low[i]), high=float(lifts.high[i])) if lifts.defined[i] and control > 0 else None,
-            lift_method=method if lifts.defined[i] and control > 0 else None,
+            lift_interval=Interval(low=lift[1], high=lift[2]) if bounded else None,
+            lift_method=method if bounded else None,
             p_adjusted=p_adjusted,
             correction=correction,
-            theta=float(contrast.theta[i]) if isinstance(contrast, MeanContrast) and adjusted else None,
-            variance_reduction=float(contrast.variance_reduction[i]) if isinstance(contrast, MeanContrast) and adjusted else None,
+            theta=used[0],
+            variance_reduction=used[1],
             notes=("small_counts",) if small else (),
         )
     return found
+
+
+def _adjustment(batch: Batch) -> tuple[list[float | None], list[float | None]]:
+    """Coefficient of the covariate and the variance it saved; None where there is no covariate."""
+    contrast = batch.contrast
+    if isinstance(contrast, MeanContrast) and batch.family.adjusted:
+        return contrast.theta.tolist(), contrast.variance_reduction.tolist()
+    nothing: list[float | None] = [None] * len(batch.pairs)
+    return nothing, nothing
 
 
 def _treatment_intervals(batch: Batch, alpha: float) -> dict[Pair, Interval]:
@@ -245,7 +275,3 @@ def _lift_method(declared: LiftMethod, contrast: ArmContrast) -> Literal["delta"
     if declared == "auto":
         return "log" if isinstance(contrast, ProportionContrast) else "delta"
     return declared
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None

@@ -168,7 +168,7 @@ def _planned_effect(spec: ExperimentSpec, value: float | None) -> float | Unavai
     """The MDE, or the margin, in the metric's unit with its sign."""
     plan, primary = spec.plan, spec.primary
     if plan.objective == "non_inferiority":
-        size, kind = primary.margin, primary.margin_kind
+        size, kind = primary.margin, "absolute"  # the spec allows no other for this objective
         if not size:
             return Unavailable(code="no_margin", reason="The margin is 0: no sample shows a treatment to be no worse at all.")
     else:

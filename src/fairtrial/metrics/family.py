@@ -33,6 +33,11 @@ class Family(Protocol):
         ...
 
     @property
+    def adjusted(self) -> bool:
+        """Whether a covariate is used."""
+        ...
+
+    @property
     def method(self) -> str:
         """Name of the test."""
         ...
@@ -61,6 +66,11 @@ class Proportions:
         )
 
     @property
+    def adjusted(self) -> bool:
+        """Whether a covariate is used."""
+        return False
+
+    @property
     def method(self) -> str:
         """Name of the test."""
         return "two_proportion_z_pooled" if self.ci_method == "score" else f"{self.ci_method.replace('-', '_')}_inversion"
@@ -80,6 +90,11 @@ class Means:
     def contrast(self, control: Sequence[CoMoments], treatment: Sequence[CoMoments]) -> ArmContrast:
         """Treatment minus control for pairs of arms."""
         return linear_contrast(expand(control, self.present), expand(treatment, self.present))
+
+    @property
+    def adjusted(self) -> bool:
+        """Whether a covariate is used."""
+        return self.present[2]
 
     @property
     def method(self) -> str:

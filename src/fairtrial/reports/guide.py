@@ -56,6 +56,11 @@ def how_to_read(scorecard: Scorecard) -> tuple[Paragraph, ...]:
     return tuple(parts)
 
 
+def interval_meaning(error_control: str, level: str) -> str:
+    """What an interval at `level` promises under this error control, and what it does not."""
+    return INTERVALS.get(error_control, INTERVALS["fixed"]).format(level=level)
+
+
 def _change(scorecard: Scorecard) -> Paragraph:
     text = f"Every change is the treatment minus {clean(scorecard.control)}. The lift is that change divided by the control's value. "
     text += "Points (pp) are differences of percentages: from 2% to 3% is +1 pp and a lift of +50%."
@@ -67,7 +72,7 @@ def _change(scorecard: Scorecard) -> Paragraph:
 def _interval(scorecard: Scorecard, estimates: list[Estimate]) -> Paragraph:
     levels = {e.alpha for e in estimates}
     shown = level(next(iter(levels))) if len(levels) == 1 else level(scorecard.plan.alpha)
-    text = INTERVALS.get(scorecard.error_control, INTERVALS["fixed"]).format(level=shown)
+    text = interval_meaning(scorecard.error_control, shown)
     if any(e.alternative != "two-sided" for e in estimates):
         text += " One-sided tests give one end only; towards the other side nothing is claimed."
     if len(levels) > 1:

@@ -23,15 +23,15 @@ from fairtrial.reports.formatting import (
 )
 from fairtrial.reports.view_models import GuardrailView, MarkView, RowView
 from fairtrial.reports.words import CORRECTIONS, ERROR_CONTROL, READINGS, note, phrase, sentence
-from fairtrial.stats.result import Estimate, Interval
+from fairtrial.stats.result import Estimate
 
 
 def lift_span(comparison: Comparison) -> Span | None:
-    """The relative effect to draw; None when there is none."""
+    """The relative effect to draw; None without one, or without its interval: a point alone would look certain."""
     e = comparison.estimate
-    if e is None or e.lift is None:
+    if e is None or e.lift is None or e.lift_interval is None:
         return None
-    ends = e.lift_interval or Interval(low=e.lift, high=e.lift)
+    ends = e.lift_interval
     lower_is_better = comparison.direction == "decrease"
     point, low, high = oriented(e.lift, ends.low, ends.high, lower_is_better=lower_is_better)
     margin, text = _margin(comparison, e)
@@ -84,19 +84,24 @@ def row(comparison: Comparison, *, alpha: float, mark: MarkView | None, trusted:
         level=level(e.alpha),
         lift=lift,
         lift_interval=lift_interval,
+        lift_says=_lift_says(lift, lift_interval),
         p=p_value(e.p_value, e.alpha),
         p_adjusted=DASH if e.p_adjusted is None else p_value(e.p_adjusted, alpha),
         p_final=p_value(e.p_value, e.alpha) if e.p_adjusted is None else p_value(e.p_adjusted, alpha),
         p_says=p_says,
         spoken=f"{_spoken(comparison, e, effect, p_says)}: {reading}.",
         mark=mark,
-        mark_missing="" if mark is not None else "no relative effect: the control's value is not positive",
+        mark_missing="" if mark is not None else _why_not_drawn(e),
         why_unavailable="",
         guardrail=_guardrail(comparison.guardrail, comparison),
         exact=_exact(e),
         methods=_methods(e),
         notes=tuple(note(code) for code in e.notes),
     )
+
+
+def _why_not_drawn(e: Estimate) -> str:
+    return "no relative effect: the control's value is not positive" if e.lift is None else "the lift has no interval"
 
 
 def _unavailable(comparison: Comparison) -> RowView:
@@ -121,6 +126,7 @@ def _unavailable(comparison: Comparison) -> RowView:
         level="",
         lift=DASH,
         lift_interval=DASH,
+        lift_says="",
         p=DASH,
         p_adjusted=DASH,
         p_final=DASH,
@@ -143,9 +149,13 @@ def _lift(e: Estimate) -> tuple[str, str]:
     return style.signed(e.lift), style.span(e.lift_interval) if e.lift_interval is not None else DASH
 
 
+def _lift_says(lift: str, lift_interval: str) -> str:
+    return "" if lift == DASH else f"{lift}, without an interval" if lift_interval == DASH else f"{lift} {lift_interval}"
+
+
 def _spoken(comparison: Comparison, e: Estimate, style: NumberStyle, p_says: str) -> str:
-    lift, lift_interval = _lift(e)
-    of_control = "" if lift == DASH else f", lift {lift}" + ("" if lift_interval == DASH else f" {lift_interval}")
+    lift = _lift_says(*_lift(e))
+    of_control = f", lift {lift}" if lift else ""
     return (
         f"{clean(comparison.metric)}, {clean(comparison.treatment)}: {style.signed(e.effect)} "
         f"({level(e.alpha)} interval {style.between(e.interval)}){of_control}, {p_says}"

@@ -70,7 +70,7 @@ def _number(hero: HeroView) -> str:
     row = hero.row
     if row.why_unavailable:
         return f"{hero.sentence} {row.why_unavailable}"
-    lift = "" if row.lift == row.lift_interval else f", lift {row.lift} {row.lift_interval}"
+    lift = f", lift {row.lift_says}" if row.lift_says else ""
     return f"{hero.sentence} {row.level} interval {row.interval}{lift}, {row.p_says}."
 
 

@@ -58,7 +58,7 @@ def _layout(pen: Pen, shown: ScorecardView) -> Layout:
     interval = f"{shown.one_level} interval" if shown.one_level else "interval"
     columns = [("", label), _column("change", [row.change for row in rows]), _column(interval, [row.interval for row in rows])]
     if wide:
-        columns.append(_column("lift", [_lift(row) for row in rows]))
+        columns.append(_column("lift", [row.lift_says for row in rows]))
     columns.append(_column("adjusted p" if shown.adjusted and wide else "adj. p" if shown.adjusted else "p", [row.p_final for row in rows]))
     room = pen.width - INDENT - sum(width + GAP for _, width in columns)
     plot = min(room, MOST_PLOT) if shown.axis is not None and room >= LEAST_PLOT else 0
@@ -67,10 +67,6 @@ def _layout(pen: Pen, shown: ScorecardView) -> Layout:
 
 def _column(header: str, cells: list[str]) -> tuple[str, int]:
     return header, max(cell_len(text) for text in (header, *cells))
-
-
-def _lift(row: RowView) -> str:
-    return row.lift if row.lift == row.lift_interval else f"{row.lift} {row.lift_interval}"
 
 
 def _grid(layout: Layout) -> Table:
@@ -104,7 +100,7 @@ def _row(pen: Pen, row: RowView, layout: Layout, shown: ScorecardView) -> None:
         pen.items(((pen.text(row.treatment), pen.join(("not available  ", tone), (row.why_unavailable, ""))),), indent=INDENT)
     else:
         numbers = [pen.text(row.treatment), pen.text(row.change, f"bold {tone}"), pen.text(row.interval)]
-        numbers += [pen.text(_lift(row))] if layout.wide else []
+        numbers += [pen.text(row.lift_says)] if layout.wide else []
         numbers.append(pen.text(row.p_final))
         if layout.plot and shown.axis is not None:
             drawn = pen.text(track(row.mark, shown.axis, row.tone, layout.plot, pen.glyphs), tone)
@@ -122,7 +118,7 @@ def _words(pen: Pen, row: RowView, layout: Layout, shown: ScorecardView) -> list
     lines: list[Text] = []
     if not row.why_unavailable:
         facts = [f"{shown.control} {row.control_value}, {row.treatment} {row.treatment_value}"]
-        facts += [f"lift {_lift(row)}"] if not layout.wide and row.mark is not None else []
+        facts += [f"lift {row.lift_says}"] if not layout.wide and row.lift_says else []
         facts += [f"at {row.level}"] if not shown.one_level else []
         lines.append(pen.join((row.reading, TONES[row.tone]), (": " + "; ".join(facts), "dim")))
     if row.guardrail is not None:

@@ -88,6 +88,7 @@ class RowView:
         level: Confidence level of both intervals ("95%").
         lift: Relative effect; a dash when there is none.
         lift_interval: Interval of the lift with brackets.
+        lift_says: Both together; empty when there is no lift.
         p: The p-value as tested, written for a table.
         p_final: The p-value that counts: adjusted where a correction applies.
         p_adjusted: Adjusted p-value, or a dash.
@@ -118,6 +119,7 @@ class RowView:
     level: str
     lift: str
     lift_interval: str
+    lift_says: str
     p: str
     p_adjusted: str
     p_final: str

@@ -68,6 +68,8 @@ ERROR_CONTROL: Mapping[str, str] = {
 
 NOTES: Mapping[str, str] = {
     "small_counts": "Some expected counts are below 5, so the p-value is Fisher's exact one and may disagree with the interval.",
+    "poisson_variance": "No standard deviation was planned, so the variance of the counts is taken as their mean (Poisson).",
+    "zero_rate": "No unit of one arm has the outcome, so the lift has no interval.",
     "no_relative_effect": "The control's value is not positive, so there is no relative effect.",
 }
 

@@ -69,7 +69,7 @@ def parse_catalog_entry(
     """
     missing = [section for section in REQUIRED_SECTIONS if section not in raw]
     if missing:
-        raise SpecError(f"Experiment {name or _own_name(raw) or what!r} is missing required fields: {missing}", code="missing_fields")
+        raise SpecError(f"Experiment {name or _own_name(raw) or 'unnamed'!r} is missing required fields: {missing}", code="missing_fields")
     entry = validated(CatalogEntry, raw, what=what)
     own = entry.design.experiment_name
     if name is not None and own != name:

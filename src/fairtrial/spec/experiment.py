@@ -157,7 +157,7 @@ class ExperimentSpec(SpecModel):
         """SHA-256 of the design in canonical JSON: equal designs have equal hashes."""
         design = self.model_dump(mode="json", exclude=DESIGN_FREE)
         text = json.dumps(design, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def metric_sources(metric: MetricSpec) -> dict[str, str | EventValue]:

@@ -173,14 +173,14 @@ def read_mapping(file: Path) -> Mapping[str, object]:
         raise SpecError(f"{file.name} is not valid {'JSON' if file.suffix == '.json' else 'YAML'}: {error}") from error
     except RecursionError as error:
         raise SpecError(f"A spec is a few levels deep; {file.name} nests without end.") from error
-    _check_size(raw, file.name)
+    _check_values(raw, file.name)
     if not isinstance(raw, Mapping):
         raise SpecError(f"A spec file holds a mapping of keys to values; {file.name} holds {_kind(raw)}.")
     return cast("Mapping[str, object]", raw)
 
 
-def _check_size(raw: object, file_name: str) -> None:
-    """Refuse a short file that aliases unfold into a huge one, or into itself."""
+def _check_values(raw: object, file_name: str) -> None:
+    """Refuse a short file that aliases unfold into a huge one, or into itself, and text that cannot be written."""
     left, seen = [raw], 0
     while left:
         value = left.pop()
@@ -189,8 +189,11 @@ def _check_size(raw: object, file_name: str) -> None:
             raise SpecError(f"A spec file holds at most {MOST_VALUES:,} values; {file_name} unfolds to more.", hint="Look at its aliases.")
         if isinstance(value, Mapping):
             left.extend(cast("Mapping[object, object]", value).values())
+            left.extend(cast("Mapping[object, object]", value))
         elif isinstance(value, list):
             left.extend(cast("list[object]", value))
+        elif isinstance(value, str) and not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+            raise SpecError(f"Text must be whole characters; {file_name} has the half of one in {value!r}.")
 
 
 def _read_spec_file(path: Path) -> SpecFile:

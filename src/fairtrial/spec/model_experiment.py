@@ -231,8 +231,8 @@ def _metrics(form: _Checked) -> list[dict[str, object]]:
         if high is not None:
             metrics.append({**guard, "direction": "decrease", "max_value": high})
         if low is not None:
-            key = name if high is None else f"{name}_min"
-            metrics.append({**guard, "key": key, "column": name, "direction": "increase", "max_value": low})
+            twin = {} if high is None else {"key": f"{name}_min", "column": name}
+            metrics.append({**guard, **twin, "direction": "increase", "max_value": low})
     return metrics
 
 
@@ -243,7 +243,7 @@ def _metric(form: _Checked, name: str, role: str, *, default: ModelMetricType = 
 
 
 def _planned_units(form: _Checked) -> int:
-    scarcest = min(_decimal(share) for share in form.traffic_allocation.values() if share > 0)
+    scarcest = max(_decimal(share) for share in form.traffic_allocation.values() if share > 0)
     return math.ceil(form.min_sample_size / scarcest)
 
 

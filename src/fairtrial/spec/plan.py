@@ -31,6 +31,7 @@ class PlanSpec(SpecModel):
     mde: Annotated[float, Field(gt=0)] | None = None
     """Smallest effect worth detecting, as an improvement in the primary metric's direction."""
     mde_kind: Literal["relative", "absolute"] = "relative"
+    """`relative` as a fraction of the baseline, `absolute` in the metric's unit."""
     baseline: float | None = None
     """Control value of the primary metric expected at planning."""
     baseline_sd: Annotated[float, Field(gt=0)] | None = None

@@ -30,6 +30,7 @@ def spec_schema() -> Node:
     properties["key"]["not"] = {"pattern": "^[0-9]+$"}
     properties["arms"] = _arms(properties["arms"])
     properties["metrics"] |= _one_primary()
+    definitions["JsonValue"] = {"description": "Any JSON value."}
     definitions["AggregatesData"]["required"] = [*cast("list[str]", definitions["AggregatesData"].get("required", [])), "shape"]
     return {"$schema": DIALECT, **schema}
 

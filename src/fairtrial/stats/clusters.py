@@ -212,18 +212,16 @@ def _bias_reduced(fit: LeastSquares, design: Floats, members: list[NDArray[np.in
     """CR2 covariance, and Satterthwaite degrees of freedom of the second coefficient under independence.
 
     (I - H_g)^(-1/2) differs from the identity on the span of X_g alone, so each cluster costs a
-    decomposition of a 2 x 2 matrix, however many units it has.
+    decomposition of a 2 x 2 matrix, however many units it has. No eigenvalue of H_g is 1: each arm
+    has a second cluster.
     """
     shape = (len(members), design.shape[1])
     score, own, cross = np.empty(shape), np.empty(shape[0]), np.empty(shape)
     for group, rows in enumerate(members):
         q, r = np.linalg.qr(design[rows])
         values, vectors = np.linalg.eigh(r @ fit.inverse @ r.T)
-        left = 1.0 - values
-        if left.min() <= 1e-12:
-            raise NotEnoughDataError("A cluster holds all units of an arm, so CR2 is not defined.", code="too_few_units")
         basis = q @ vectors
-        adjusted = design[rows] + basis @ ((1.0 / np.sqrt(left) - 1.0)[:, None] * (basis.T @ design[rows]))
+        adjusted = design[rows] + basis @ ((1.0 / np.sqrt(1.0 - values) - 1.0)[:, None] * (basis.T @ design[rows]))
         score[group] = adjusted.T @ fit.residuals[rows]
         weight = adjusted @ fit.inverse[:, 1]
         own[group] = weight @ weight

@@ -215,7 +215,7 @@ def linear_contrast(
     with np.errstate(all="ignore"):
         c, t = _linearise(control), _linearise(treatment)
         theta = _theta(theta_method, c, t, control, treatment) if adjusted else np.zeros(())
-        spread_c, spread_t = _residual(c, theta), _residual(t, theta)
+        spread_c, spread_t = (_residual(c, theta), _residual(t, theta)) if adjusted else (c.yy, t.yy)
         if variances == "equal":
             df = c.n + t.n - 2.0
             variance_c, variance_t = (spread_c + spread_t) / df / c.n, (spread_c + spread_t) / df / t.n
@@ -224,28 +224,25 @@ def linear_contrast(
             df = satterthwaite_df(variance_c, c.n, variance_t, t.n)
         variance = variance_c + variance_t
         if quantile == "normal" or (quantile == "auto" and ratio):
-            df = np.full_like(variance, np.inf)
-        raw = c.yy / (c.n - 1.0) / c.n + t.yy / (t.n - 1.0) / t.n
-        shift = t.x - c.x
-        share = t.weight / (c.weight + t.weight)
-        shared = _shared_variance(c, t, theta, share)
-        effect = (t.y - c.y) - theta * shift
+            df = np.array(np.inf)
+        move = _move(c, t, theta) if adjusted else _STILL
+        effect = (t.y - c.y) - move.effect
+        reduction = 1.0 - variance / (c.yy / (c.n - 1.0) / c.n + t.yy / (t.n - 1.0) / t.n) if adjusted else np.zeros(())
         reasons = _reasons(c, t, variance, effect)
-        undefined, no_ratio = reasons > 0, (reasons == _ZERO_DENOMINATOR) | (reasons == _NOT_FINITE)
-        shape = variance.shape
+        no_ratio, undefined = (reasons == _ZERO_DENOMINATOR) | (reasons == _NOT_FINITE), reasons > 0
         return MeanContrast(
-            effect=np.where(no_ratio, np.nan, effect),
-            control=np.where(no_ratio, np.nan, c.y + theta * share * shift),
-            treatment=np.where(no_ratio, np.nan, t.y - theta * (1.0 - share) * shift),
-            control_variance=np.where(undefined, np.nan, variance_c + shared.control),
-            treatment_variance=np.where(undefined, np.nan, variance_t + shared.treatment),
-            covariance=np.where(undefined, np.nan, shared.both),
-            std_error=np.where(undefined, np.nan, np.sqrt(variance)),
-            df=np.where(undefined, np.nan, df),
-            n_control=np.broadcast_to(c.n, shape),
-            n_treatment=np.broadcast_to(t.n, shape),
-            theta=np.broadcast_to(theta, shape),
-            variance_reduction=np.where(undefined, np.nan, 1.0 - variance / raw) if adjusted else np.zeros(shape),
+            effect=_blank(no_ratio, effect),
+            control=_blank(no_ratio, c.y + move.control),
+            treatment=_blank(no_ratio, t.y + move.treatment),
+            control_variance=_blank(undefined, variance_c + move.control_variance),
+            treatment_variance=_blank(undefined, variance_t + move.treatment_variance),
+            covariance=_blank(undefined, move.covariance),
+            std_error=_blank(undefined, np.sqrt(variance)),
+            df=_blank(undefined, df),
+            n_control=np.broadcast_to(c.n, variance.shape),
+            n_treatment=np.broadcast_to(t.n, variance.shape),
+            theta=np.broadcast_to(theta, variance.shape),
+            variance_reduction=_blank(undefined, reduction),
             reasons=reasons,
             adjusted=adjusted,
         )
@@ -296,12 +293,18 @@ class _Arm(NamedTuple):
     zero: NDArray[np.bool_]
 
 
-class _Shared(NamedTuple):
-    """What adjusting to the covariate of both arms adds to each value's variance, and their covariance."""
+class _Move(NamedTuple):
+    """What the covariate does: to the effect, to the two values, to their variances and covariance."""
 
+    effect: Floats
     control: Floats
     treatment: Floats
-    both: Floats
+    control_variance: Floats
+    treatment_variance: Floats
+    covariance: Floats
+
+
+_STILL = _Move(*(np.zeros(()),) * 6)
 
 
 def _linearise(batch: BatchMoments) -> _Arm:
@@ -350,31 +353,43 @@ def _residual(arm: _Arm, theta: Floats) -> Floats:
 
 
 def _theta(method: ThetaMethod, c: _Arm, t: _Arm, control: BatchMoments, treatment: BatchMoments) -> Floats:
-    match method:
-        case "pooled_within":
-            xy, xx = c.xy + t.xy, c.xx + t.xx
-        case "sum_of_arm_covariances":
-            xy, xx = c.xy / (c.n - 1.0) + t.xy / (t.n - 1.0), c.xx / (c.n - 1.0) + t.xx / (t.n - 1.0)
-        case "control_only":
-            xy, xx = np.broadcast_arrays(c.xy + 0.0 * t.xy, c.xx + 0.0 * t.xx)
-        case "pooled_overall":
-            both = _linearise(control + treatment)
-            xy, xx = both.xy, both.xx
+    if method == "pooled_within":
+        xy, xx = c.xy + t.xy, c.xx + t.xx
+    elif method == "sum_of_arm_covariances":
+        xy, xx = c.xy / (c.n - 1.0) + t.xy / (t.n - 1.0), c.xx / (c.n - 1.0) + t.xx / (t.n - 1.0)
+    elif method == "control_only":
+        xy, xx = c.xy, c.xx
+    else:
+        both = _linearise(control + treatment)
+        xy, xx = both.xy, both.xx
     return np.divide(xy, xx, out=np.zeros_like(xx), where=xx > 0.0)
 
 
-def _shared_variance(c: _Arm, t: _Arm, theta: Floats, share: Floats) -> _Shared:
-    """Both values contain theta times the covariate over both arms, (1 - share) Q_c + share Q_t."""
+def _move(c: _Arm, t: _Arm, theta: Floats) -> _Move:
+    """Both values are adjusted to Q of both arms together, (1 - share) Q_c + share Q_t, and share its error."""
+    share = t.weight / (c.weight + t.weight)
+    shift = theta * (t.x - c.x)
     left_c = theta * (1.0 - share) * (c.xy - theta * c.xx) / (c.n - 1.0) / c.n
     left_t = theta * share * (t.xy - theta * t.xx) / (t.n - 1.0) / t.n
     overall = theta * theta * ((1.0 - share) ** 2 * c.xx / (c.n - 1.0) / c.n + share**2 * t.xx / (t.n - 1.0) / t.n)
-    return _Shared(2.0 * left_c + overall, 2.0 * left_t + overall, left_c + left_t + overall)
+    return _Move(
+        effect=shift,
+        control=share * shift,
+        treatment=(share - 1.0) * shift,
+        control_variance=2.0 * left_c + overall,
+        treatment_variance=2.0 * left_t + overall,
+        covariance=left_c + left_t + overall,
+    )
 
 
 def _reasons(c: _Arm, t: _Arm, variance: Floats, effect: Floats) -> NDArray[np.int8]:
-    finite = np.isfinite(variance) & np.isfinite(effect)
-    return np.select(
-        [c.zero | t.zero, np.minimum(c.n, t.n) < 2.0, ~finite, variance == 0.0],
-        [np.int8(_ZERO_DENOMINATOR), np.int8(_TOO_FEW_UNITS), np.int8(_NOT_FINITE), np.int8(_NO_VARIANCE)],
-        default=np.int8(0),
-    ).astype(np.int8)
+    reasons = np.where(variance == 0.0, np.int8(_NO_VARIANCE), np.int8(0))
+    reasons[~(np.isfinite(variance) & np.isfinite(effect))] = _NOT_FINITE
+    reasons[np.minimum(c.n, t.n) < 2.0] = _TOO_FEW_UNITS
+    reasons[c.zero | t.zero] = _ZERO_DENOMINATOR
+    return reasons
+
+
+def _blank(where: NDArray[np.bool_], values: Floats) -> Floats:
+    """The values, broadcast, NaN where asked."""
+    return np.where(where, np.nan, values)

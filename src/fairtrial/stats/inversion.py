@@ -20,11 +20,12 @@ Statistics in Medicine 4, 213-226; Newcombe (1998), Statistics in Medicine 17,
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, assert_never
+from typing import Literal, NamedTuple, assert_never, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fairtrial.errors import UsageError
 from fairtrial.stats.restricted import restricted_variance
 from fairtrial.stats.roots import solve_increasing
 from fairtrial.stats.wilson import newcombe_distance, newcombe_z
@@ -58,6 +59,16 @@ class Tables(NamedTuple):
     def swapped(self) -> Tables:
         """The same tables with the arms' roles exchanged."""
         return Tables(self.x_t, self.n_t, self.x_c, self.n_c)
+
+
+def check_ci_method(method: str) -> None:
+    """Raise unless `method` is one of the five.
+
+    Raises:
+        UsageError: It is another word.
+    """
+    if method not in get_args(CiMethod):
+        raise UsageError(f"A method for two proportions is one of {list(get_args(CiMethod))}, got {method!r}.")
 
 
 def unpooled_variance(tables: Tables) -> Floats:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from fairtrial.errors import DataError, UsageError
-from fairtrial.stats.inversion import CiMethod, Tables, limits
+from fairtrial.stats.inversion import CiMethod, Tables, check_ci_method, limits
 from fairtrial.stats.result import Alternative, Interval
 from fairtrial.stats.tails import critical_value
 from fairtrial.stats.wilson import wilson_low
@@ -92,6 +92,7 @@ def difference_interval(
         UsageError: A count or an option breaks its rule.
         DataError: An arm has no units, or neither arm varies and the method is `wald`.
     """
+    check_ci_method(method)
     _check_counts(successes_control, n_control)
     _check_counts(successes_treatment, n_treatment)
     if method == "wald" and successes_control in {0, n_control} and successes_treatment in {0, n_treatment}:

@@ -14,14 +14,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fairtrial.errors import DataError, UsageError
 from fairtrial.stats.exact import fisher_p_values
-from fairtrial.stats.inversion import CiMethod, Tables, limits, null_std_error, statistic
+from fairtrial.stats.inversion import CiMethod, Tables, check_ci_method, limits, null_std_error, statistic
 from fairtrial.stats.lift import lift_interval
 from fairtrial.stats.result import Alternative, Estimate, Interval, Unavailable, check_alpha
 from fairtrial.stats.tails import critical_value, p_value_of
@@ -63,8 +62,7 @@ class ProportionContrast:
     _tables: Tables = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.ci_method not in get_args(CiMethod):
-            raise UsageError(f"ci_method must be one of {list(get_args(CiMethod))}, got {self.ci_method!r}.")
+        check_ci_method(self.ci_method)
         names = ("successes_control", "n_control", "successes_treatment", "n_treatment")
         arrays = np.broadcast_arrays(*(np.asarray(getattr(self, name), dtype=np.float64) for name in names))
         for name, array in zip(names, arrays, strict=True):

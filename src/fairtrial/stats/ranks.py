@@ -26,7 +26,7 @@ from fairtrial.stats.result import Alternative, check_alternative
 from fairtrial.stats.samples import sample_of
 
 MAX_EXACT_UNITS = 200
-"""Units of both arms together up to which the exact distribution is worked out (about a second)."""
+"""Units of both arms together up to which the exact distribution is worked out (some two seconds)."""
 
 MAX_PAIRS = 20_000_000
 """Pairs of units up to which all their differences are held at once (160 MB)."""
@@ -211,17 +211,19 @@ def _exact_p(ranks: NDArray[np.float64], n_control: int, alternative: Alternativ
     n = ranks.size
     if n > MAX_EXACT_UNITS:
         raise UsageError(f"The exact distribution is worked out for at most {MAX_EXACT_UNITS} units, got {n}.", hint="Use 'asymptotic'.")
-    doubled = np.rint(2.0 * ranks).astype(np.int64)
+    scale = 1 if _ties(ranks) == 0.0 else 2
+    whole = np.rint(scale * ranks).astype(np.int64)
     treated_is_smaller = n - n_control <= n_control
-    drawn = doubled[n_control:] if treated_is_smaller else doubled[:n_control]
-    size, seen = drawn.size, int(drawn.sum())
-    ways = np.zeros((size + 1, int(np.sort(doubled)[-size:].sum()) + 1))
+    drawn = whole[n_control:] if treated_is_smaller else whole[:n_control]
+    size = drawn.size
+    ways = np.zeros((size + 1, int(np.sort(whole)[-size:].sum()) + 1))
     ways[0, 0] = 1.0
-    for rank in doubled:
+    for rank in whole.tolist():
         ways[1:, rank:] += ways[:-1, :-rank]
     share = ways[size] / ways[size].sum()
-    distance = 2.0 * (np.arange(share.size) - size * (n + 1.0))
-    reached = 2.0 * (seen - size * (n + 1.0))
+    center = scale * size * (n + 1) / 2.0
+    distance = np.arange(share.size, dtype=np.float64) - center
+    reached = float(drawn.sum()) - center
     if alternative == "two-sided":
         return min(1.0, float(share[np.abs(distance) >= abs(reached)].sum()))
     upper = (alternative == "greater") == treated_is_smaller

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import ibis
-import ibis.expr.datatypes as dt
-
 from fairtrial.errors import UnknownNameError
+from fairtrial.warehouse.untyped import datatypes as dt
+from fairtrial.warehouse.untyped import ibis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,19 +24,23 @@ class Engine:
 
     Attributes:
         name: As Ibis calls the backend.
+        public: As people call it.
         wide_sums: Whether a sum of 64-bit integers is exact beyond 64 bits; where it
             is not, sums are taken in halves of 32 bits and products in floating point.
         has_nan: Whether a float column can hold NaN (SQLite stores NULL instead).
         dynamic_types: Whether a row may hold a value of another type than its
             column declares (text in a number column, 5 in a boolean one).
+        keeps_temporary: Whether a reader may keep a derived table for several scans.
         micros: Turns a column of ISO text, dates or times into whole microseconds
             since 1970-01-01 UTC; without an offset it is read as UTC.
     """
 
     name: str
+    public: str
     wide_sums: bool
     has_nan: bool
     dynamic_types: bool
+    keeps_temporary: bool
     micros: Callable[[Any], Any]
 
 
@@ -56,10 +59,24 @@ def engine_of(name: str) -> Engine:
 @cache
 def _engines() -> Mapping[str, Engine]:
     rows = (
-        Engine(name="duckdb", wide_sums=True, has_nan=True, dynamic_types=False, micros=_duckdb_micros),
-        Engine(name="postgres", wide_sums=True, has_nan=True, dynamic_types=False, micros=_postgres_micros),
-        Engine(name="pyspark", wide_sums=False, has_nan=True, dynamic_types=False, micros=_spark_micros),
-        Engine(name="sqlite", wide_sums=False, has_nan=False, dynamic_types=True, micros=_sqlite_micros),
+        Engine(
+            name="duckdb", public="duckdb", wide_sums=True, has_nan=True, dynamic_types=False, keeps_temporary=True, micros=_duckdb_micros
+        ),
+        Engine(
+            name="postgres",
+            public="postgresql",
+            wide_sums=True,
+            has_nan=True,
+            dynamic_types=False,
+            keeps_temporary=False,
+            micros=_postgres_micros,
+        ),
+        Engine(
+            name="pyspark", public="spark", wide_sums=False, has_nan=True, dynamic_types=False, keeps_temporary=False, micros=_spark_micros
+        ),
+        Engine(
+            name="sqlite", public="sqlite", wide_sums=False, has_nan=False, dynamic_types=True, keeps_temporary=False, micros=_sqlite_micros
+        ),
     )
     return {row.name: row for row in rows}
 
@@ -67,34 +84,33 @@ def _engines() -> Mapping[str, Engine]:
 UTC_TIMESTAMP = dt.Timestamp(timezone="UTC")
 
 
-@ibis.udf.scalar.builtin
-def epoch_us(time: Any) -> int:
+_ANY = None
+"""Ibis' word for an argument of any type."""
+
+
+@ibis.udf.scalar.builtin(signature=((_ANY,), dt.int64))
+def epoch_us(time: Any) -> Any:
     """DuckDB's microseconds since 1970."""
-    ...
 
 
-@ibis.udf.scalar.builtin
-def unix_micros(time: Any) -> int:
+@ibis.udf.scalar.builtin(signature=((_ANY,), dt.int64))
+def unix_micros(time: Any) -> Any:
     """Spark's microseconds since 1970."""
-    ...
 
 
-@ibis.udf.scalar.builtin
-def date_part(part: str, time: Any) -> float:
+@ibis.udf.scalar.builtin(signature=((dt.string, _ANY), dt.float64))
+def date_part(part: str, time: Any) -> Any:
     """Postgres' field of a time; the epoch is seconds as a double, good to a quarter of a microsecond."""
-    ...
 
 
-@ibis.udf.scalar.builtin
-def fairtrial_micros(time: str) -> int:
+@ibis.udf.scalar.builtin(signature=((dt.string,), dt.int64))
+def fairtrial_micros(time: Any) -> Any:
     """Our own function in SQLite, which has no type for times (`sources` registers it)."""
-    ...
 
 
-@ibis.udf.scalar.builtin
-def typeof(value: Any) -> str:
+@ibis.udf.scalar.builtin(signature=((_ANY,), dt.string))
+def typeof(value: Any) -> Any:
     """SQLite's type of one value."""
-    ...
 
 
 def _duckdb_micros(column: Any) -> Any:

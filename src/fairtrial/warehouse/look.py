@@ -12,8 +12,8 @@ from typing import Any
 
 from fairtrial.errors import DataError
 from fairtrial.warehouse.pushdown import Number, Scan
-from fairtrial.warehouse.terms import Centre, Term, plain
-from fairtrial.warehouse.unit_table import ARM, UnitTable, Value, as_known_arm
+from fairtrial.warehouse.terms import Centre, Term, deviation, missing
+from fairtrial.warehouse.unit_table import ARM, UnitTable, Value, as_known_arm, is_no_arm
 
 LOOK_ROWS = 1_000
 OFFSET_IN_SD = 5.0
@@ -155,10 +155,12 @@ class Census:
     Attributes:
         missing: By value's name: missing in the arms of the spec.
         means: By value's name: mean over the units of all arms that have one.
+        stored: The arms of the spec as they are stored.
     """
 
     missing: Mapping[str, int]
     means: Mapping[str, float]
+    stored: tuple[object, ...]
 
 
 def census(units: UnitTable, centres: Mapping[str, Centre], arms: Sequence[str]) -> Census:
@@ -168,38 +170,35 @@ def census(units: UnitTable, centres: Mapping[str, Centre], arms: Sequence[str])
         DataError: A number is infinite, or a number column holds text.
     """
     values = list(dict.fromkeys(units.values.values()))
-    clean = {value: Term(value=value, fill=0.0) for value in values}
     scan = Scan(units=units)
     for value in values:
         scan.count_missing(("missing", value.name), [value])
         scan.infinite(value)
         scan.present(value)
         scan.ask(("sum", value.name), lambda value=value: _clean_sum(units, value, centres.get(value.name, 0)))
-    known = [row for raw, row in scan.run().items() if raw is not None and as_known_arm(raw, arms) in arms]
+    by_arm = {stored: row for stored, row in scan.run().items() if not is_no_arm(stored) and as_known_arm(stored, arms) in arms}
+    known = list(by_arm.values())
     n = sum(int(row["n",]) for row in known)
-    missing = {value.name: sum(int(row["missing", value.name] or 0) for row in known) for value in clean}
+    absent = {value.name: sum(int(row["missing", value.name] or 0) for row in known) for value in values}
     for value in values:
         refuse_text(value, sum(int(row.get(("text", value.name)) or 0) for row in known))
         _refuse_infinite(value, sum(int(row.get(("infinite", value.name)) or 0) for row in known))
     means = {
         value.name: _pooled_mean(
-            [row["sum", value.name] for row in known], n - missing[value.name], centres.get(value.name, 0)
+            [row["sum", value.name] for row in known], n - absent[value.name], centres.get(value.name, 0)
         )
         for value in values
     }  # fmt: skip
-    return Census(missing=missing, means=means)
+    return Census(missing=absent, means=means, stored=tuple(by_arm))
 
 
 def _clean_sum(units: UnitTable, value: Value, centre: Centre) -> Any:
-    from fairtrial.warehouse.terms import missing as gone
-
-    number = plain(units, Term(value=value)) - float(centre)
-    return gone(units, value).ifelse(0.0, number).sum()
+    return missing(units, value).ifelse(0.0, deviation(units, Term(value=value), centre)).sum()
 
 
 def _pooled_mean(sums: Sequence[Number], n: int, centre: Centre) -> float:
     total = sum((Fraction(s) for s in sums if s is not None and math.isfinite(s)), Fraction(0))
-    return float(Fraction(float(centre)) + total / n) if n > 0 else 0.0
+    return float(Fraction(centre) + total / n) if n > 0 else 0.0
 
 
 def refuse_text(value: Value, count: int) -> None:

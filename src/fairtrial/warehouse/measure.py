@@ -7,9 +7,9 @@ census counts what is missing, and a careful scan applies each metric's rule.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from fairtrial.errors import DataError, did_you_mean
@@ -31,9 +31,10 @@ from fairtrial.warehouse.sums import (
     shifted_sum,
 )
 from fairtrial.warehouse.terms import EXACT_IN_FLOAT, Term
-from fairtrial.warehouse.unit_table import ARM, UnitTable, Value, as_known_arm
+from fairtrial.warehouse.unit_table import UnitTable, Value, as_known_arm, is_no_arm
 
 Progress = Callable[[str], None]
+MOST_SHOWN_ARMS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,17 +98,18 @@ def measure(units: UnitTable, needs: Sequence[Needs], arms: Sequence[str], progr
     if scan is None:
         progress("counting missing values")
         found = census(units, seen.centres, arms)
-        plan, notes = _careful_plan(units, needs, found, arms)
+        plan, notes = _careful_plan(units, needs, found)
         progress("scanning")
         scan = _scan(units, needs, plan, seen)
         raw = scan.run()
         sums = _by_arm(raw, arms)
-    _check_arms(raw, sums, arms)
+    check_arms(raw, arms)
     _check_values(needs, plan, sums)
-    scan, sums = _sharpened(scan, needs, plan, sums, arms, progress)
-    extremes = _extremes(units, plan, sums, arms)
+    scan, plan, sums = _sharpened(scan, needs, plan, sums, arms, progress)
+    _check_finite(sums)
+    plan, sums = _settle_extremes(scan, plan, sums, raw, arms)
     return Measured(
-        arms={arm: _arm_stats(scan, needs, plan, sums.get(arm), extremes.get(arm, {})) for arm in arms},
+        arms={arm: _arm_stats(arm, scan, needs, plan, sums.get(arm)) for arm in arms},
         rows=sum(int(row["n",]) for row in raw.values()),
         rows_without_arm=sum(int(row["n",]) for arm, row in raw.items() if is_no_arm(arm)),
         unknown_arms=_unknown(raw, arms),
@@ -116,9 +118,16 @@ def measure(units: UnitTable, needs: Sequence[Needs], arms: Sequence[str], progr
     )
 
 
-def is_no_arm(stored: object) -> bool:
-    """Whether a stored arm is NULL or NaN."""
-    return stored is None or (isinstance(stored, float) and math.isnan(stored))
+def count_rows(units: UnitTable, arms: Sequence[str]) -> Measured:
+    """Only the rows by arm, known and unknown, without any statistics."""
+    raw = Scan(units=units).run()
+    return Measured(
+        arms={},
+        rows=sum(int(row["n",]) for row in raw.values()),
+        rows_without_arm=sum(int(row["n",]) for arm, row in raw.items() if is_no_arm(arm)),
+        unknown_arms=_unknown(raw, arms),
+        totals={},
+    )
 
 
 def _has_flags(units: UnitTable) -> bool:
@@ -140,7 +149,7 @@ def _plain_plan(units: UnitTable, needs: Sequence[Needs], seen: Look, known: Foo
     return Plan(terms=terms, settled=settled)
 
 
-def _careful_plan(units: UnitTable, needs: Sequence[Needs], found: Census, arms: Sequence[str]) -> tuple[Plan, list[str]]:
+def _careful_plan(units: UnitTable, needs: Sequence[Needs], found: Census) -> tuple[Plan, list[str]]:
     terms: dict[str, tuple[Term, ...]] = {}
     notes: list[str] = []
     for need in needs:
@@ -157,7 +166,7 @@ def _careful_plan(units: UnitTable, needs: Sequence[Needs], found: Census, arms:
                 fill = 0.0 if is_outcome else found.means[value.name]
             term = Term(value=value, fill=fill, mask=mask)
             if column.winsorize is not None:
-                cap = pooled_cap(units, term, column.winsorize, arms)
+                cap = pooled_cap(units, term, column.winsorize, found.stored)
                 if cap is None:
                     notes.append(_skipped(need, column))
                 term = replace(term, cap=cap)
@@ -193,7 +202,7 @@ def _scan(units: UnitTable, needs: Sequence[Needs], plan: Plan, seen: Look) -> S
     for terms in plan.terms.values():
         for term in terms:
             centre = seen.centres.get(term.value.name, 0)
-            centres[term] = centre if term.kind == term.value.kind else float(centre)
+            centres[term] = centre if term.in_decimals or term.kind == "wide" else float(centre)
     return _asked(Scan(units=units, centres=centres), needs, plan)
 
 
@@ -261,20 +270,24 @@ def _complete(units: UnitTable, sums: Mapping[str, ArmSums], scan: Scan) -> bool
     return scan is not None
 
 
-def _check_arms(raw: Mapping[object, Mapping[Any, Number]], sums: Mapping[str, ArmSums], arms: Sequence[str]) -> None:
-    if not raw:
+def check_arms(stored: Collection[object], arms: Sequence[str]) -> None:
+    """Raise unless some row is of an arm of the spec.
+
+    Raises:
+        DataError: There are no rows, no arms, or only unknown ones.
+    """
+    if not stored:
         raise DataError("The data must hold units, it has 0 rows.", hint="Check the table and `where`.", code="no_rows")
-    if sums:
-        return
-    unknown = list(_unknown(raw, arms))
-    if not unknown:
+    names = sorted({as_known_arm(arm, arms) for arm in stored if not is_no_arm(arm)})
+    if not names:
         raise DataError("The arm column must name arms, it is NULL in every row.", hint="Check `arm` in the data section.", code="no_arm")
-    suggestions = [f"{arm!r}: {did_you_mean(arm, unknown)}" for arm in arms if did_you_mean(arm, unknown)]
-    raise DataError(
-        f"No row is of an arm of the spec {list(arms)}, the data holds {unknown[:10]}.",
-        hint=" ".join(suggestions) or "Name the arms as the data does.",
-        code="unknown_arms",
-    )
+    if not set(names) & set(arms):
+        near = [f"{arm!r}: {did_you_mean(arm, names)}" for arm in arms if did_you_mean(arm, names)]
+        raise DataError(
+            f"No row is of an arm of the spec {list(arms)}, the data holds {names[:MOST_SHOWN_ARMS]}.",
+            hint=" ".join(near) or "Name the arms as the data does.",
+            code="unknown_arms",
+        )
 
 
 def _unknown(raw: Mapping[object, Mapping[Any, Number]], arms: Sequence[str]) -> dict[str, int]:
@@ -315,15 +328,14 @@ class NotBinaryError(DataError):
 
 def _sharpened(
     scan: Scan, needs: Sequence[Needs], plan: Plan, sums: dict[str, ArmSums], arms: Sequence[str], progress: Progress
-) -> tuple[Scan, dict[str, ArmSums]]:
-    """The scan and its sums, repeated about the arms' means where the constant proved bad.
+) -> tuple[Scan, Plan, dict[str, ArmSums]]:
+    """The scan, its plan and its sums, repeated about the arms' means where the constant proved bad.
 
-    Terms that are well conditioned keep their sums; of the others the sums about their arm's
-    mean take the place of those about the constant.
+    Only terms that are badly conditioned get a constant for every arm: its mean.
     """
     poor = [term for term in _all_terms(plan) if _is_poor(scan, term, sums)]
     if not poor:
-        return scan, sums
+        return scan, plan, sums
     progress("scanning again about the means")
     swap = {term: replace(term, halves=term.kind == "wide") for term in poor}
     better = Plan(
@@ -334,7 +346,7 @@ def _sharpened(
     for term in poor:
         centres[swap[term]] = {arm.stored: _mean_centre(scan, arm, term) for arm in sums.values()}
     again = _asked(Scan(units=scan.units, centres=centres), needs, better)
-    return again, _by_arm(again.run(), arms)
+    return again, better, _by_arm(again.run(), arms)
 
 
 def _all_terms(plan: Plan) -> list[Term]:
@@ -355,8 +367,79 @@ def _mean_centre(scan: Scan, arm: ArmSums, term: Term) -> Any:
         return 0 if term.kind == "wide" else 0.0
     if term.kind == "wide":
         return round(shifted_sum(scan, arm, term, n, integer=True) / n)
-    return float(centre_of(scan, term, arm.stored) + shifted_sum(scan, arm, term, n, integer=False) / n)
+    mean = float(centre_of(scan, term, arm.stored) + shifted_sum(scan, arm, term, n, integer=False) / n)
+    if not term.in_decimals:
+        return mean
+    scale = scan.units.table[term.value.name].type().scale
+    return Decimal(repr(mean)) if scale is None else round(Decimal(repr(mean)), scale)
 
 
 def _kept(arm: ArmSums, term: Term) -> int:
     return arm.count("kept", term.mask) if term.mask else arm.n
+
+
+def _check_finite(sums: Mapping[str, ArmSums]) -> None:
+    """Raise when a finite column's squares are not."""
+    for arm in sums.values():
+        for key, number in arm.numbers.items():
+            if not is_finite(number):
+                names = sorted({part.value.source for part in key if isinstance(part, Term)})
+                raise DataError(
+                    f"Squares of {names} must be finite, values are too large to square.",
+                    hint="Divide the column by a constant, or cap it by `winsorize`.",
+                    code="too_large",
+                )
+
+
+def _settle_extremes(
+    scan: Scan, plan: Plan, sums: dict[str, ArmSums], raw: Mapping[object, object], arms: Sequence[str]
+) -> tuple[Plan, dict[str, ArmSums]]:
+    """Put extremes known beforehand beside those that were scanned.
+
+    They hold in the arms that the look saw; where an arm was not among its rows, one more
+    scan reads them.
+    """
+    if not plan.settled:
+        return plan, sums
+    stored = {arm for arm in raw if not is_no_arm(arm) and as_known_arm(arm, arms) in arms}
+    if all(stored <= reached for _, reached in plan.settled.values()):
+        known = {entry: pooled for entry, (pooled, _) in plan.settled.items()}
+        return plan, {name: replace(arm, numbers={**arm.numbers, **known}) for name, arm in sums.items()}
+    extra = Scan(units=scan.units)
+    for side, term in plan.settled:
+        extra.extreme(term, side)
+    more = _by_arm(extra.run(), arms)
+    return plan, {name: replace(arm, numbers={**more[name].numbers, **arm.numbers}) for name, arm in sums.items()}
+
+
+def _arm_stats(name: str, scan: Scan, needs: Sequence[Needs], plan: Plan, arm: ArmSums | None) -> ArmStats:
+    if arm is None or arm.n == 0:
+        gone = Unavailable(code="no_units", reason=f"Arm '{name}' has no units in the data.")
+        return ArmStats(n=0, outcomes={need.metric: gone for need in needs})
+    return ArmStats(n=arm.n, outcomes={need.metric: _outcome(name, scan, need, plan.terms[need.metric], arm) for need in needs})
+
+
+def _outcome(name: str, scan: Scan, need: Needs, terms: tuple[Term, ...], arm: ArmSums) -> OutcomeStats | Unavailable:
+    n = _kept(arm, terms[0])
+    if n == 0:
+        return Unavailable(code="all_missing", reason=f"Every unit of arm '{name}' misses its outcome of metric '{need.metric}'.")
+    binary = need.outcome.values == "binary"
+    return OutcomeStats(
+        moments=co_moments(scan, arm, terms, n),
+        missing=arm.count("missing", need.metric),
+        missing_covariate=arm.count("filled", need.metric),
+        minimum=None if binary else as_float(arm.numbers.get(("min", terms[0]))),
+        maximum=None if binary else as_float(arm.numbers.get(("max", terms[0]))),
+    )
+
+
+def _totals(scan: Scan, plan: Plan, sums: Mapping[str, ArmSums]) -> dict[str, dict[str, int]]:
+    """Counts and totals of the integer columns, by arm."""
+    totals: dict[str, dict[str, int]] = {}
+    for name, arm in sorted(sums.items()):
+        row = {"n": arm.n}
+        for term in _all_terms(plan):
+            if term.kind in {"narrow", "wide"}:
+                row[f"{term.value.source}|{len(term.mask)}"] = int(shifted_sum(scan, arm, term, _kept(arm, term), integer=True))
+        totals[name] = row
+    return totals

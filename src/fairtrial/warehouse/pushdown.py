@@ -63,13 +63,13 @@ class Scan:
         """Count the units that `mask` keeps."""
         inside = kept(self.units, mask)
         if inside is not None:
-            self.ask(("kept", mask), lambda: inside.cast("int32").sum())
+            self.ask(("kept", mask), inside.cast("int32").sum)
 
     def present(self, value: Value) -> None:
         """Count the values that are not NULL, and the texts where a number is due."""
         self.ask(("present", value.name), lambda: self.units.table[value.name].count())
         if self.units.source.engine.dynamic_types:
-            self.ask(("text", value.name), lambda: text_rows(self.units.source, self.units.table, value.name))
+            self.ask(("text", value.name), lambda: text_rows(self.units.table, value.name))
 
     def infinite(self, value: Value) -> None:
         """Count infinite values."""
@@ -79,13 +79,13 @@ class Scan:
             beyond = number > LARGEST_FLOAT
             if self.units.source.engine.has_nan:
                 beyond = beyond & ~column.cast("float64").isnan()
-            self.ask(("infinite", value.name), lambda: beyond.cast("int32").sum())
+            self.ask(("infinite", value.name), beyond.cast("int32").sum)
 
     def not_bit(self, value: Value) -> None:
         """Count the values other than 0 and 1."""
         column = self.units.table[value.name]
         other = (column != 0) & (column != 1) & ~missing(self.units, value)
-        self.ask(("not_bit", value.name), lambda: other.cast("int32").sum())
+        self.ask(("not_bit", value.name), other.cast("int32").sum)
 
     def total(self, term: Term) -> None:
         """Sum a term: exactly for integers, about its centre otherwise."""

@@ -18,14 +18,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import ibis
+import pandas
 
 from fairtrial.errors import ConnectorError, DataError, FairtrialError, UnknownNameError, UsageError
+from fairtrial.warehouse import untyped
 from fairtrial.warehouse.capabilities import Engine, engine_of
 from fairtrial.warehouse.files import Files, find_files
+from fairtrial.warehouse.untyped import ibis
 
 Row = tuple[Any, ...]
 SCHEMES = ("duckdb", "sqlite", "postgresql", "postgres", "spark")
@@ -46,6 +48,7 @@ class Source:
         files: The files behind it, when it is made of files.
         footers: Whether extremes of a whole column come free, from Parquet footers.
         secret: What must not appear in any message.
+        is_ours: Whether the connection was opened here, so that it is closed here.
     """
 
     backend: Any
@@ -55,6 +58,12 @@ class Source:
     files: tuple[Path, ...] = ()
     footers: bool = False
     secret: str = field(default="", repr=False)
+    is_ours: bool = True
+    _kept: int = 0
+
+    def named(self, table: str | None) -> str:
+        """The label with the table's name."""
+        return self.label if table is None or self.only is not None else f"{self.label}#{table}"
 
     def table(self, name: str | None) -> Any:
         """The table named `name`; for a file or where there is only one table, None will do.
@@ -70,10 +79,9 @@ class Source:
             names = sorted(self.backend.list_tables())
         except Exception as error:
             raise self._translate(error) from error
-        if name is None:
-            if len(names) != 1:
-                raise UsageError(f"{self.label} holds {len(names)} tables and none was named.", hint=f"Set `table` to one of {names}.")
-            name = names[0]
+        if name is None and len(names) != 1:
+            raise UsageError(f"{self.label} holds {len(names)} tables and none was named.", hint=f"Set `table` to one of {names}.")
+        name = names[0] if name is None else name
         schema, _, short = name.rpartition(".")
         try:
             if name in names:
@@ -102,6 +110,18 @@ class Source:
             return [tuple(row) for row in self.backend.con.execute(text).fetchall()]
         except Exception as error:
             raise self._translate(error) from error
+
+    def kept(self, expression: Any) -> Any:
+        """The rows of an expression kept in a temporary table, where the engine has such for readers; else itself."""
+        if not self.engine.keeps_temporary:
+            return expression
+        name = f"fairtrial_{self._kept}"
+        self._kept += 1
+        try:
+            self.backend.con.execute(f"CREATE TEMP TABLE {name} AS {self.sql(expression)}")
+        except Exception as error:
+            raise self._translate(error) from error
+        return self.backend.table(name, database=("temp", "main"))
 
     def close(self) -> None:
         """Close the connection; a Spark session is shared and stays."""
@@ -173,20 +193,18 @@ def source_of_frame(frame: Any) -> Source:
         UsageError: The object is no table.
     """
     if isinstance(frame, ibis.Table):
-        backend = cast("Any", frame).get_backend()
-        return Source(backend=backend, engine=engine_of(backend.name), label="ibis table", only=frame)
+        backend = frame.get_backend()
+        return Source(backend=backend, engine=engine_of(backend.name), label="ibis table", only=frame, is_ours=False)
     backend = _embedded()
     backend.con.register(FILE_TABLE, _as_arrow(frame))
     return Source(backend=backend, engine=engine_of("duckdb"), label="frame", only=backend.table(FILE_TABLE))
 
 
 def _as_arrow(frame: Any) -> Any:
-    import pandas as pd
-    import pyarrow as pa
-
+    pa = untyped.pyarrow()
     if isinstance(frame, pa.Table):
         return frame
-    if isinstance(frame, pd.DataFrame):
+    if isinstance(frame, pandas.DataFrame):
         if not frame.columns.is_unique:
             raise UsageError("A frame's columns must have different names.", hint="Rename or drop the repeated ones.")
         try:
@@ -202,16 +220,14 @@ def _as_arrow(frame: Any) -> Any:
 
 
 def _embedded(path: Path | None = None) -> Any:
-    import duckdb
-
+    duckdb = untyped.duckdb()
     quiet: dict[str, Any] = {"autoinstall_known_extensions": False}
     connection = duckdb.connect(":memory:" if path is None else str(path), read_only=path is not None, config=quiet)
     return ibis.duckdb.from_connection(connection)
 
 
 def _open_files(address: str, base: Path | None) -> Source:
-    import duckdb
-
+    duckdb = untyped.duckdb()
     path = Path(address).expanduser() if base is None else base / Path(address).expanduser()
     found: Files = find_files(path)
     backend = _embedded()
@@ -246,8 +262,7 @@ def _database_path(rest: str, base: Path | None, scheme: str) -> Path:
 
 
 def _open_duckdb(rest: str, base: Path | None) -> Source:
-    import duckdb
-
+    duckdb = untyped.duckdb()
     path = _database_path(rest, base, "duckdb")
     try:
         backend = _embedded(path)
@@ -282,17 +297,15 @@ def _micros_of_text(text: str | None) -> int | None:
 
 
 def _open_postgres(url: str) -> Source:
-    try:
-        import psycopg
-    except ImportError as error:
-        raise UsageError("Reading Postgres needs its driver.", hint="pip install 'fairtrial[postgres]'.", code="missing_extra") from error
-
+    psycopg = untyped.psycopg()
     try:
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query))
         port = parts.port
     except ValueError as error:
-        raise UsageError("A Postgres address reads postgresql://user@host:port/database.", hint="Check the port and the brackets.") from error
+        raise UsageError(
+            "A Postgres address reads postgresql://user@host:port/database.", hint="Check the port and the brackets."
+        ) from error
     secret = unquote(parts.password or "") or options.get("password", "")
     host = options.pop("host", parts.hostname or "")
     database = unquote(parts.path.lstrip("/")) or options.pop("dbname", "")
@@ -307,9 +320,9 @@ def _open_postgres(url: str) -> Source:
     options.pop("password", None)
     settings = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **options, **{key: value for key, value in given.items() if value is not None}}
     try:
-        connection = psycopg.connect(autocommit=True, **cast("dict[str, Any]", settings))
+        connection = psycopg.connect(autocommit=True, **settings)
         connection.read_only = True
-        backend = ibis.postgres.from_connection(cast("Any", connection))
+        backend = ibis.postgres.from_connection(connection)
     except psycopg.Error as error:
         first = str(error).strip().splitlines()[0]
         message = first.replace(secret, "***") if secret else first
@@ -320,14 +333,10 @@ def _open_postgres(url: str) -> Source:
 
 
 def _open_spark(rest: str, base: Path | None) -> Source:
-    try:
-        from pyspark.sql import SparkSession
-    except ImportError as error:
-        raise UsageError("Reading Spark needs pyspark and Java 17.", hint="pip install 'fairtrial[spark]'.", code="missing_extra") from error
-
+    session_class = untyped.spark_session()
     master, _, query = rest.partition("?")
     options = dict(parse_qsl(query))
-    active = SparkSession.getActiveSession()
+    active = session_class.getActiveSession()
     session = active or _start_spark(master if master.startswith("local") else f"spark://{master}")
     backend = ibis.pyspark.from_connection(session)
     label = f"spark://{master}"
@@ -341,8 +350,6 @@ def _open_spark(rest: str, base: Path | None) -> Source:
 
 
 def _start_spark(master: str) -> Any:
-    from pyspark.sql import SparkSession
-
     settings: Iterable[tuple[str, str]] = (
         ("spark.ui.enabled", "false"),
         ("spark.driver.host", "127.0.0.1"),
@@ -351,7 +358,7 @@ def _start_spark(master: str) -> Any:
         ("spark.sql.session.timeZone", "UTC"),
         ("spark.driver.memory", "1g"),
     )
-    builder = cast("Any", SparkSession).builder.master(master).appName("fairtrial")
+    builder = untyped.spark_session().builder.master(master).appName("fairtrial")
     for key, value in settings:
         builder = builder.config(key, value)
     try:

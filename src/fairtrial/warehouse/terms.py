@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import ibis
-
 from fairtrial.warehouse.unit_table import ARM, NumberKind, UnitTable, Value
+from fairtrial.warehouse.untyped import ibis
 
 Centre = int | float | Decimal
 ArmCentres = Mapping[object, Centre]
@@ -51,6 +50,11 @@ class Term:
         if self.cap is None and self.fill in {None, 0}:
             return kind
         return "float"
+
+    @property
+    def in_decimals(self) -> bool:
+        """Whether the centre is taken off in decimals, before any rounding to a float."""
+        return self.kind == "decimal" and self.fill is None
 
     @property
     def is_bit(self) -> bool:
@@ -120,7 +124,7 @@ def deviation(units: UnitTable, term: Term, centre: Centre | ArmCentres) -> Any:
     """The number less `centre` as a float, 0 for units left out."""
     if term.halves and term.kind == "wide":
         apart = _apart(units, term, centre)
-    elif term.kind == "decimal" and term.fill is None:
+    elif term.in_decimals:
         apart = _difference(units, units.table[term.value.name], centre).cast("float64")
     else:
         apart = _difference(units, plain(units, term), centre)
@@ -130,20 +134,19 @@ def deviation(units: UnitTable, term: Term, centre: Centre | ArmCentres) -> Any:
 
 def _difference(units: UnitTable, number: Any, centre: Centre | ArmCentres) -> Any:
     if isinstance(centre, Mapping):
-        return number - _by_arm(units, centre)
+        return number - _by_arm(units, centre, number.type())
     return number if centre == 0 else number - _constant(centre, number.type())
 
 
-def _by_arm(units: UnitTable, centres: ArmCentres) -> Any:
-    branches = [(units.table[ARM] == ibis.literal(arm), _constant(centre)) for arm, centre in centres.items()]
-    return ibis.cases(*branches, else_=_constant(next(iter(centres.values()))))
+def _by_arm(units: UnitTable, centres: ArmCentres, kind: Any) -> Any:
+    branches = [(units.table[ARM] == ibis.literal(arm), _constant(centre, kind)) for arm, centre in centres.items()]
+    return ibis.cases(*branches, else_=_constant(next(iter(centres.values())), kind))
 
 
-def _constant(centre: Centre, column_type: Any = None) -> Any:
+def _constant(centre: Centre, kind: Any) -> Any:
     """A literal that every engine reads as this very number and not as a rounded decimal."""
     if isinstance(centre, Decimal):
-        known = column_type is not None and column_type.is_decimal() and column_type.precision is not None
-        return ibis.literal(centre, type=column_type if known else None)
+        return ibis.literal(centre, type=kind if kind.precision is not None else None)
     text = repr(centre)
     if isinstance(centre, int) or (len(text) <= SAFE_DIGITS and "e" not in text):
         return ibis.literal(centre)
@@ -151,7 +154,7 @@ def _constant(centre: Centre, column_type: Any = None) -> Any:
 
 
 def _apart(units: UnitTable, term: Term, centre: Centre | ArmCentres) -> Any:
-    """x - centre of 64-bit integers, to the last bit that a float can hold."""
+    """Difference of a 64-bit integer and its centre, to the last bit that a float can hold."""
     number = exact(units, Term(value=term.value, fill=term.fill))
     if isinstance(centre, Mapping):
         high: Centre | ArmCentres = {arm: int(c) >> HALF_BITS for arm, c in centre.items()}

@@ -5,8 +5,9 @@ All shapes of data but ready aggregates become a `UnitTable`; `pushdown` knows n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from fairtrial.warehouse.capabilities import typeof
 from fairtrial.warehouse.sources import Source
 
 ARM = "arm"
+UNIT = "unit"
 NumberKind = Literal["narrow", "wide", "decimal", "float"]
 """`narrow`: integers of up to 32 bits and booleans, whose products fit 64 bits; `wide`: longer ones."""
 LARGEST_FLOAT = 1.7976931348623157e308
@@ -97,8 +99,14 @@ def check_column(table: Any, name: str, what: str = "column") -> Any:
     return table[name]
 
 
-_NARROW_BITS = {"int8": (-(2**7), 2**7 - 1), "int16": (-(2**15), 2**15 - 1), "int32": (-(2**31), 2**31 - 1),
-                "uint8": (0, 2**8 - 1), "uint16": (0, 2**16 - 1)}  # fmt: skip
+_NARROW = {
+    (8, True): (-(2**7), 2**7 - 1),
+    (16, True): (-(2**15), 2**15 - 1),
+    (32, True): (-(2**31), 2**31 - 1),
+    (8, False): (0, 2**8 - 1),
+    (16, False): (0, 2**16 - 1),
+}
+"""Ranges of integer types by bits and sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +115,8 @@ class Typed:
 
     expression: Any
     kind: NumberKind
-    low: int | None = field(default=None)
-    high: int | None = field(default=None)
+    low: int | None = None
+    high: int | None = None
 
 
 def typed_number(source: Source, table: Any, name: str) -> Typed:
@@ -120,22 +128,25 @@ def typed_number(source: Source, table: Any, name: str) -> Typed:
     """
     column = check_column(table, name)
     kind = column.type()
-    if kind.is_boolean():
-        if source.engine.dynamic_types:
-            return Typed(column.cast("int64"), "wide")
-        return Typed(column.cast("int32"), "narrow", 0, 1)
-    if kind.is_integer():
-        if not source.engine.dynamic_types and str(kind).lower() in _NARROW_BITS:
-            low, high = _NARROW_BITS[str(kind).lower()]
-            return Typed(column.cast("int32") if kind.is_unsigned_integer() else column, "narrow", low, high)
-        return Typed(column.cast("int64") if str(kind).lower() == "uint32" else column, "wide")
-    if kind.is_decimal():
-        return Typed(column.cast("float64"), "float") if source.engine.dynamic_types else Typed(column, "decimal")
-    if kind.is_floating():
-        return Typed(column if str(kind).lower() == "float64" else column.cast("float64"), "float")
-    if kind.is_null():
-        return Typed(column.cast("float64"), "float")
+    if kind.is_boolean() or kind.is_integer():
+        return _typed_integer(column, kind, dynamic=source.engine.dynamic_types)
+    if kind.is_decimal() and not source.engine.dynamic_types:
+        return Typed(column, "decimal")
+    if kind.is_numeric() or kind.is_null():
+        return Typed(column if kind.is_float64() else column.cast("float64"), "float")
     return _not_a_number(source, table, name)
+
+
+def _typed_integer(column: Any, kind: Any, *, dynamic: bool) -> Typed:
+    """An integer by what its type allows; where types are only advice, nothing is known."""
+    if kind.is_boolean():
+        return Typed(column.cast("int64"), "wide") if dynamic else Typed(column.cast("int32"), "narrow", 0, 1)
+    if kind.is_uint32():
+        return Typed(column.cast("int64"), "wide")
+    if dynamic or kind.is_int64() or kind.is_uint64():
+        return Typed(column, "wide")
+    low, high = _NARROW[8 * kind.nbytes, kind.is_signed_integer()]
+    return Typed(column if kind.is_signed_integer() else column.cast("int32"), "narrow", low, high)
 
 
 def _not_a_number(source: Source, table: Any, name: str) -> Typed:
@@ -166,16 +177,26 @@ def _text_hint(name: str, found: Sequence[str]) -> str:
     return "Name a number column, or turn the text into numbers first."
 
 
-def text_rows(source: Source, table: Any, name: str) -> Any:
+def text_rows(table: Any, name: str) -> Any:
     """Count of rows that hold text where the column declares a number (engines with dynamic types)."""
     return typeof(table[name]).isin(["text", "blob"]).cast("int64").sum()
+
+
+def is_no_arm(stored: object) -> bool:
+    """Whether a stored arm is NULL or NaN."""
+    return stored is None or (isinstance(stored, float) and math.isnan(stored))
+
+
+def ordered(arm: Any) -> Any:
+    """The arm in a type that has a smallest value: Postgres knows none of booleans."""
+    return arm.cast("int32") if arm.type().is_boolean() else arm
 
 
 def as_arm(raw: object) -> str:
     """The name of an arm as text: True is 'true', 1 and 1.0 are '1', text is itself."""
     if isinstance(raw, bool):
         return "true" if raw else "false"
-    if isinstance(raw, float | Decimal) and raw == int(raw):
+    if isinstance(raw, float | Decimal) and math.isfinite(raw) and raw == int(raw):
         return str(int(raw))
     return str(raw)
 

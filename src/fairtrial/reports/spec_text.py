@@ -1,0 +1,183 @@
+"""A spec and its plan in the terminal, as a person wants to read them."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fairtrial.evaluation.planning import ExperimentPlan
+from fairtrial.reports.formatting import Kind, clean, count, magnitude, power, precise, relative, share
+from fairtrial.reports.pen import Pen
+from fairtrial.reports.words import CORRECTIONS, KINDS, METRIC_KINDS, ROLE_TITLES, note, objective_words, phrase, sentence
+from fairtrial.spec.data import AggregatesData, LogsData, UnitsData
+from fairtrial.spec.experiment import ExperimentSpec, metric_sources
+from fairtrial.spec.metric import CountSpec, EventValue, MeanSpec, MetricSpec
+from fairtrial.stats.result import Unavailable
+
+SHAPES = {"units": "one row per unit", "logs": "assignment and event logs", "aggregates": "ready aggregates"}
+
+
+def render_spec(spec: ExperimentSpec, console: Console) -> None:
+    """Print what an experiment is: its arms, metrics, decision rule and data.
+
+    Args:
+        spec: The experiment.
+        console: Where to print; its width, colours and encoding are respected.
+    """
+    pen = Pen(console)
+    kind = KINDS.get(spec.kind, phrase(spec.kind))
+    pen.out(pen.join((clean(spec.name or spec.key), "bold"), (f"  {kind}, version {clean(spec.version)}", "dim")))
+    if spec.name:
+        pen.out(pen.text(clean(spec.key), "dim"))
+    for text in (spec.hypothesis, spec.description):
+        if text:
+            pen.out(pen.text(clean(text), "italic"))
+    _arms(pen, spec)
+    pen.heading("Metrics")
+    pen.items((_role(pen, metric), _metric(pen, metric)) for metric in sorted(spec.metrics, key=lambda m: list(ROLE_TITLES).index(m.role)))
+    pen.heading("Decision rule")
+    pen.items((pen.text(name, "dim"), pen.text(value)) for name, value in _rule(spec))
+    if spec.data is not None:
+        pen.heading("Data")
+        pen.items((pen.text(name, "dim"), pen.text(value)) for name, value in _data(spec.data))
+    pen.out(Text(), pen.text(f"spec {spec.spec_hash[:12]}", "dim"))
+
+
+def render_plan(plan: ExperimentPlan | Unavailable, spec: ExperimentSpec, console: Console) -> None:
+    """Print how many units an experiment needs and what for, or why that cannot be said.
+
+    Args:
+        plan: The plan, as `plan_experiment` makes it.
+        spec: The experiment it belongs to.
+        console: Where to print.
+    """
+    pen = Pen(console)
+    pen.heading("Plan", clean(spec.name or spec.key))
+    if isinstance(plan, Unavailable):
+        pen.out(pen.join(("Not sized. ", "bold yellow"), (sentence(plan.reason), "")), indent=2)
+        return
+    kind: Kind = spec.primary.kind
+    pen.out(pen.join((count(plan.total), "bold"), (" units in all", "bold")), indent=2)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    table.add_column("arm", overflow="fold", min_width=8)
+    table.add_column("units", justify="right")
+    table.add_column("share", justify="right")
+    for arm, n in plan.arms.items():
+        table.add_row(pen.text(clean(arm), "bold" if arm == spec.control else ""), count(n), share(n / plan.total) if plan.total else "")
+    pen.out(table, indent=2)
+    pen.out(Text())
+    pen.items((pen.text(name, "dim"), pen.text(value)) for name, value in _plan_facts(plan, spec, kind))
+    for code in plan.notes:
+        pen.out(pen.text(note(code), "dim"), indent=2)
+
+
+def _plan_facts(plan: ExperimentPlan, spec: ExperimentSpec, kind: Kind) -> list[tuple[str, str]]:
+    facts = [("metric", f"{clean(spec.primary.key)}, {_wanted(spec.primary)}")]
+    if plan.baseline is not None and plan.target is not None:
+        write = relative if kind == "proportion" else precise
+        facts.append(("from, to", f"{write(plan.baseline)} to {write(plan.target)}"))
+    lift = "" if not plan.baseline else f", a lift of {relative(plan.effect / plan.baseline)}"
+    facts.append(("effect", f"{magnitude(kind, plan.effect)}{lift}"))
+    each = "" if plan.alpha == spec.plan.alpha else f", {share(plan.alpha)} for each of {plan.comparisons} treatments"
+    facts.append(("error", f"alpha {share(spec.plan.alpha)}{each}; power {power(plan.power)}"))
+    facts.append(("test", f"{phrase(plan.method)}, {objective_words(plan.objective, plan.alternative)}"))
+    return facts
+
+
+def _arms(pen: Pen, spec: ExperimentSpec) -> None:
+    pen.heading("Arms")
+    shares = spec.shares
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, show_edge=False)
+    table.add_column(overflow="fold")
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_column(overflow="fold")
+    for arm in spec.arms:
+        control = arm.key == spec.control
+        planned = share(shares[arm.key]) if shares is not None else f"share {spec.allocation}"
+        table.add_row(
+            pen.text(clean(arm.key), "bold" if control else ""),
+            planned,
+            pen.text("control" if control else "treatment", "dim"),
+            pen.text(clean(arm.description), "dim"),
+        )
+    pen.out(table, indent=2)
+
+
+def _role(pen: Pen, metric: MetricSpec) -> Text:
+    styles = {"primary": "bold", "guardrail": "yellow", "secondary": "dim"}
+    return pen.text(metric.role, styles[metric.role])
+
+
+def _wanted(metric: MetricSpec) -> str:
+    return "higher is better" if metric.direction == "increase" else "lower is better"
+
+
+def _metric(pen: Pen, metric: MetricSpec) -> Text:
+    facts = [METRIC_KINDS[metric.kind], _wanted(metric)]
+    facts += [f"{phrase(part)} {_source(source)}" for part, source in metric_sources(metric).items() if source != metric.key]
+    if isinstance(metric, MeanSpec | CountSpec) and metric.winsorize is not None:
+        facts.append(f"capped at the {100 * metric.winsorize:.4g}th percentile")
+    if metric.margin is not None:
+        size = relative(metric.margin) + " of the control" if metric.margin_kind == "relative" else magnitude(metric.kind, metric.margin)
+        facts.append(f"tolerates a harm of {size}")
+    if metric.max_value is not None:
+        facts.append(f"limit {precise(metric.max_value)}")
+    if metric.missing != "error":
+        facts.append("missing counts as zero" if metric.missing == "zero" else "units without a value are left out")
+    described = f"\n{clean(metric.description)}" if metric.description else ""
+    return pen.join((clean(metric.key), "bold"), ("  " + "; ".join(clean(fact) for fact in facts), ""), (described, "dim"))
+
+
+def _source(source: str | EventValue) -> str:
+    if isinstance(source, str):
+        return f"from column {source}"
+    what = f"sum of {source.value}" if source.value else "number of events"
+    before = f" in the {source.before_days:g} days before the start" if source.before_days is not None else ""
+    return f"from {what} in {source.fact}{before}"
+
+
+def _rule(spec: ExperimentSpec) -> list[tuple[str, str]]:
+    plan = spec.plan
+    rule = [
+        ("test", objective_words(plan.objective, plan.alternative)),
+        ("error", f"alpha {share(plan.alpha)}, power {power(plan.power)}, {plan.method} horizon"),
+        ("smallest effect", _mde(spec)),
+    ]
+    if plan.sample_size is not None:
+        rule.append(("units", f"{count(plan.sample_size)} in all, as declared"))
+    days = [f"at least {plan.min_days} days"] if plan.min_days else []
+    days += [f"at most {plan.max_days} days"] if plan.max_days else []
+    if days:
+        rule.append(("run", ", ".join(days)))
+    if len(spec.treatments) > 1:
+        rule.append(("correction", f"{CORRECTIONS[plan.correction]} over {len(spec.treatments)} treatments"))
+    if plan.practical_threshold is not None:
+        rule.append(("worth launching", f"a lift of {relative(plan.practical_threshold)} or more"))
+    if spec.schedule is not None:
+        end = f" to {spec.schedule.end:%Y-%m-%d %H:%M} UTC" if spec.schedule.end is not None else ""
+        rule.append(("schedule", f"{spec.schedule.start:%Y-%m-%d %H:%M}{end or ' UTC'}"))
+    return rule
+
+
+def _mde(spec: ExperimentSpec) -> str:
+    plan = spec.plan
+    if plan.mde is None:
+        return "none declared, so the experiment cannot be sized"
+    return f"{relative(plan.mde)} of the control" if plan.mde_kind == "relative" else magnitude(spec.primary.kind, plan.mde)
+
+
+def _data(data: UnitsData | LogsData | AggregatesData) -> list[tuple[str, str]]:
+    facts = [("source", clean(data.source)), ("shape", SHAPES[data.shape])]
+    if isinstance(data, UnitsData):
+        facts.append(
+            ("columns", f"arm {clean(data.arm)}, unit {clean(data.unit) if data.unit else 'not named, so repeats cannot be seen'}")
+        )
+    if isinstance(data, LogsData):
+        triggered = "triggered, from the first exposure" if data.exposures is not None else "intention to treat"
+        window = f"{data.window_days:g} days from the start" if data.window_days is not None else "to the end of the data"
+        facts += [("population", triggered), ("window", window)]
+    if data.where:
+        facts.append(("only", ", ".join(f"{clean(column)} = {clean(str(value))}" for column, value in data.where.items())))
+    return facts

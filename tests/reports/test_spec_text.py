@@ -1,0 +1,88 @@
+"""A spec and its plan as a person reads them."""
+
+import io
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from fairtrial.evaluation.planning import plan_experiment
+from fairtrial.reports import render_plan, render_spec
+from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.stats.result import Unavailable
+
+
+def spec(**changes) -> ExperimentSpec:
+    fields = {
+        "key": "ad-holdout",
+        "name": "Does the advertisement sell?",
+        "kind": "holdout",
+        "arms": {"psa": 0.04, "ad": 0.96},
+        "control": "psa",
+        "metrics": [
+            {"key": "latency", "kind": "mean", "role": "guardrail", "direction": "decrease", "margin": 0.05, "margin_kind": "relative"},
+            {"key": "converted", "kind": "proportion", "role": "primary"},
+            {"key": "ctr", "kind": "ratio", "numerator": "clicks", "denominator": "views", "missing": "zero"},
+            {"key": "spend", "kind": "mean", "column": "total", "covariate": "before", "winsorize": 0.99},
+        ],
+        "plan": {"mde": 0.1, "baseline": 0.018, "min_days": 14},
+        "data": {"source": "visits.parquet", "arm": "group", "unit": "user_id", "where": {"country": "DE"}},
+    }
+    return ExperimentSpec.model_validate({**fields, **changes})
+
+
+def printed(render, *args, width: int = 80) -> str:
+    file = io.StringIO()
+    render(*args, Console(file=file, width=width, color_system=None))
+    assert max(cell_len(line) for line in file.getvalue().splitlines()) <= width
+    return " ".join(file.getvalue().split())
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_spec_reads_from_arms_to_data(width: int):
+    text = printed(render_spec, spec(), width=width)
+    for words in (
+        "Does the advertisement sell? Holdout experiment, version 1.0.0",
+        "psa 4.0% control",
+        "ad 96.0% treatment",
+        "primary converted share of units; higher is better",
+        "guardrail latency mean per unit; lower is better; tolerates a harm of 5% of the control",
+        "numerator from column clicks; denominator from column views; missing counts as zero",
+        "covariate from column before; capped at the 99th percentile",
+        "smallest effect 10% of the control",
+        "at least 14 days",
+        "arm group, unit user_id",
+        "country = DE",
+    ):
+        assert words in text, words
+    assert text.index("converted") < text.index("latency") < text.index("ctr")
+
+
+def test_what_a_spec_leaves_open_is_said():
+    text = printed(render_spec, spec(plan={}, data={"source": "x.csv"}))
+    assert "none declared, so the experiment cannot be sized" in text
+    assert "unit not named, so repeats cannot be seen" in text
+
+
+def test_a_plan_gives_units_per_arm_and_the_effect_in_points():
+    """G-2, G-14."""
+    made = plan_experiment(spec())
+    text = printed(render_plan, made, spec())
+    assert f"{made.total:,} units in all" in text
+    assert f"psa {made.arms['psa']:,} 4.0%" in text
+    assert "from, to 1.8% to 1.98%" in text
+    assert "effect 0.18 pp, a lift of 10%" in text
+
+
+def test_a_plan_that_cannot_be_made_says_why():
+    made = plan_experiment(spec(plan={"mde": 0.1}))
+    assert isinstance(made, Unavailable)
+    text = printed(render_plan, made, spec(plan={"mde": 0.1}))
+    assert "Not sized." in text
+    assert made.reason in text
+
+
+def test_names_are_not_read_as_markup():
+    text = printed(render_spec, spec(name="[red]x[/]", arms={"psa": 0.5, "[b]ad": 0.5}))
+    assert "[red]x[/]" in text
+    assert "[b]ad" in text

@@ -1,0 +1,187 @@
+"""What is said of a scorecard, before anything is laid out."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+from samples import SAMPLES, advertising, compared, decision, extend_one_sided, invalid_srm, plan, rate, three_arms
+
+from fairtrial.decisions.decision import Decision
+from fairtrial.decisions.rules import RULES
+from fairtrial.reports import view
+from fairtrial.reports.formatting import TIMES, clean
+from fairtrial.reports.words import HEADLINES, headline, sentence, verdict_label, verdict_tone
+
+
+def rows_of(shown):
+    return [row for group in shown.groups for metric in group.metrics for row in metric.rows]
+
+
+def test_the_real_experiment_reads_as_it_was_computed():
+    """G-2, G-12: the advertising holdout, with its published counts."""
+    shown = view(advertising())
+    row = shown.hero.row
+    assert (row.control_value, row.treatment_value) == ("1.785%", "2.555%")
+    assert (row.change, row.interval) == ("+0.77 pp", "[+0.59, +0.94] pp")
+    assert (row.lift, row.lift_interval) == ("+43.1%", "[+30.0%, +57.5%]")
+    assert (row.p, row.level, row.reading) == ("< 0.0001", "95%", "better")
+    assert (row.n_control, row.n_treatment) == ("23,524", "564,577")
+    assert dict(row.exact)["p"] == f"1.70528 {TIMES} 10⁻¹³"
+    assert shown.incremental[0].sentence == (
+        "ad added an estimated +4,343 to the total of converted (95% interval +3,317 to +5,285), 30.1% of its own total."
+    )
+    assert [(arm.name, arm.planned_share, arm.observed_share) for arm in shown.arms] == [("ad", "96.0%", "96.0%"), ("psa", "4.0%", "4.0%")]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_view_is_made_of_whole_sentences_and_places_on_the_axis(name: str):
+    shown = view(SAMPLES[name]())
+    for text in (*shown.verdict.reasons, *shown.verdict.next_steps, *(f.message for f in shown.findings), shown.plan.powered):
+        assert text[-1] in ".!?"
+    for row in rows_of(shown):
+        assert (row.mark is None) == bool(row.mark_missing)
+        assert "nan" not in " ".join((row.change, row.interval, row.lift, row.p))
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_better_lies_to_the_right_on_every_axis(name: str):
+    """The point is right of zero if and only if the effect is good in the metric's direction."""
+    scorecard = SAMPLES[name]()
+    shown = view(scorecard)
+    for comparison, row in ((c, r) for r in rows_of(shown) for c in scorecard.comparisons if (c.metric, c.treatment) == _key(r, scorecard)):
+        if row.mark is None or row.mark.point_off or comparison.estimate.effect == 0:
+            continue
+        good = (comparison.estimate.effect > 0) == (comparison.direction == "increase")
+        assert (row.mark.point > shown.axis.zero) == good
+
+
+def _key(row, scorecard):
+    return next((c.metric, c.treatment) for c in scorecard.comparisons if row.spoken.startswith(_start(c)))
+
+
+def _start(comparison):
+    return f"{clean(comparison.metric)}, {clean(comparison.treatment)}:"
+
+
+def test_lower_is_better_keeps_its_signed_number_and_loses_the_axis_signs():
+    shown = view(three_arms())
+    crash = next(row for row in rows_of(shown) if row.metric == "crash_rate")
+    assert crash.change == "+0.42 pp"
+    assert crash.reading == "worse"
+    assert crash.mark.point < shown.axis.zero
+    assert shown.axis.mirrored
+    assert all(tick.label[0] not in "+\N{MINUS SIGN}" for tick in shown.axis.ticks)
+
+
+def test_a_guardrails_margin_lies_on_the_side_of_harm_on_either_scale():
+    shown = view(three_arms())
+    by_name = {row.metric: row for row in rows_of(shown) if row.role == "guardrail"}
+    assert by_name["crash_rate"].mark.margin_text == "harm tolerated: 10% of the control"
+    assert by_name["refund_rate"].mark.margin_text == "harm tolerated: 0.1 pp"
+    for name in ("crash_rate", "refund_rate", "page_latency_ms"):
+        assert by_name[name].mark.margin < shown.axis.zero
+    assert by_name["refund_rate"].mark.margin > by_name["crash_rate"].mark.margin
+
+
+def test_unavailable_is_never_a_number():
+    """G-5."""
+    gone = next(row for row in rows_of(view(three_arms())) if row.metric == "support_tickets")
+    assert gone.tone == "unavailable"
+    assert {gone.change, gone.interval, gone.lift, gone.p, gone.p_adjusted, gone.control_value} == {"\N{EM DASH}"}
+    assert gone.why_unavailable == "The table has no column support_tickets."
+    assert gone.guardrail.status == "UNAVAILABLE"
+
+
+def test_numbers_of_invalid_data_are_not_judged():
+    shown = view(invalid_srm())
+    assert not shown.trusted
+    assert {row.reading for row in rows_of(shown)} == {"not judged"}
+    assert "improvement" not in shown.hero.sentence
+    assert shown.hero.caution == "Do not read this number: the data failed a check."
+    assert shown.srm.state == "critical"
+
+
+def test_a_running_fixed_plan_is_called_not_final():
+    shown = view(extend_one_sided())
+    assert shown.hero.caution.startswith("Not final")
+    assert shown.hero.row.interval_words == "+0.01 or less"
+    assert shown.hero.mark.open_high
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.number)
+def test_every_verdict_of_the_table_has_words_of_its_own(rule):
+    """G-15: no rule of the decision table falls back to the wrong sentence."""
+    for live in (True, False):
+        for late in (True, False):
+            outcome = rule.outcome(SimpleNamespace(live=live, max_days_reached=late))
+            made = Decision(
+                verdict=outcome.verdict,
+                state=outcome.state,
+                rule=rule.number,
+                reason=outcome.reason,
+                confidence=outcome.confidence,
+                risk_level=outcome.risk,
+                reasoning=(),
+                next_steps=(),
+            )
+            said = headline(made, "b", "sales")
+            assert verdict_label(made)
+            assert verdict_tone(made)
+            if outcome.reason in {"harm", "guardrail", "futile", "inconclusive", "guardrail_unavailable"}:
+                assert said == HEADLINES[outcome.verdict, outcome.reason].format(t="b", m="sales")
+            if outcome.verdict is None:
+                assert said.startswith("No verdict")
+
+
+def test_a_sentence_leaves_names_alone():
+    assert sentence("the interval includes 0") == "The interval includes 0."
+    assert sentence("crash_rate: too high") == "crash_rate: too high."
+    assert sentence("Done!") == "Done!"
+    assert sentence("") == ""
+
+
+def test_the_plan_says_what_it_could_detect_and_never_at_the_observed_effect():
+    told = view(three_arms()).plan
+    assert told.powered == (
+        "If the true effect is 8% of the control, as planned for, 64,000 units detect it with power 91.2%. "
+        "The smallest effect they detect with power 80.0% is 0.844 pp (a lift of 7.95%)."
+    )
+    assert told.progress == 1.0
+    ni = dataclasses.replace(advertising(), plan=plan(1000, objective="non_inferiority", power_at_mde=0.83))
+    assert view(ni).plan.powered == "If the arms do not differ, 1,000 units show the treatment to be within the margin with power 83.0%."
+
+
+def test_a_non_inferiority_margin_is_drawn_on_the_side_of_harm():
+    found = dataclasses.replace(rate(0.10, 0.099, 20000, 20000), margin=-0.01)
+    made = dataclasses.replace(advertising(), comparisons=(compared("converted", "ad", found, role="primary"),))
+    hero = view(made).hero
+    assert hero.mark.margin_text == "non-inferiority margin: 1 pp"
+    assert hero.mark.margin < hero.axis.zero
+
+
+def test_corrected_comparisons_show_both_p_values_and_their_own_level():
+    shown = view(three_arms())
+    mens, womens = (row for row in rows_of(shown) if row.metric == "visit")
+    assert (mens.level, womens.level) == ("97.5%", "95%")
+    assert shown.one_level == ""
+    assert womens.p_says == "adjusted p = 0.0853"
+    assert womens.p == "0.0845"
+
+
+def test_how_to_read_promises_no_probability_to_a_frequentist_interval():
+    guide = dict(view(advertising()).how_to_read)
+    assert "not a 95% probability" in guide["The interval"]
+    assert "not the probability that there is no effect" in guide["The p-value"]
+    bayes = dataclasses.replace(advertising(), error_control="bayesian")
+    assert "given the model and its prior" in dict(view(bayes).how_to_read)["The interval"]
+
+
+def test_the_lead_of_several_treatments_is_the_scorecards_own():
+    shown = view(three_arms())
+    assert [v.treatment for v in shown.verdicts] == ["mens", "womens"]
+    assert shown.verdict.treatment == "mens"
+    assert view(advertising()).verdicts == ()
+
+
+def test_an_unknown_reason_still_has_a_headline():
+    assert headline(decision("NO_LAUNCH", "something_new"), "b", "m") == "Do not launch b on this evidence."
