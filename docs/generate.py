@@ -8,14 +8,17 @@ rest of a page is written by hand and left alone.
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
-import typer.main
 from pydantic import BaseModel
+from typer.main import get_command
+from typer.models import ArgumentInfo
 
 from fairtrial.cli.app import app
 from fairtrial.spec import data, experiment, metric, plan
@@ -83,8 +86,8 @@ MEANINGS = {
     "ExperimentSpec.description": "What a reader should know.",
     "ExperimentSpec.hypothesis": "What is expected to happen, and why; shown in every report.",
     "ExperimentSpec.owner": "Who answers for it.",
-    "ExperimentSpec.status": "Where it stands in its life. `running` makes a stop a `ROLLBACK`; without it the schedule says whether units come in.",
-    "ExperimentSpec.metrics": "What is measured; one of them has the role `primary` (a metric that stands alone has it without saying so).",
+    "ExperimentSpec.status": "Where it stands in its life. While it is `running`, a stop is a `ROLLBACK`; without it the schedule says.",
+    "ExperimentSpec.metrics": "What is measured; one of them is `primary` (a metric that stands alone is so without saying it).",
     "ExperimentSpec.plan": "How it is sized, tested, corrected and decided.",
     "ExperimentSpec.schedule": "When it takes units in; days are counted from its start.",
     "ExperimentSpec.data": "Where the data is. Not needed to validate or to plan.",
@@ -125,42 +128,76 @@ def rendered(page: str) -> str:
 
 def command(verb: str) -> str:
     """Usage, arguments and options of a verb."""
-    group = cast("Any", typer.main.get_command(app))
-    found = group.commands[verb]
-    arguments = [p for p in found.params if p.param_type_name == "argument"]
-    options = [p for p in found.params if p.param_type_name == "option"]
-    usage = " ".join(["fairtrial", verb, *(_usage(p) for p in arguments), *(["[OPTIONS]"] if options else [])])
-    lines = [f"```text\n{usage}\n```", "", _reflowed(found.help), ""]
-    for parameter in [*arguments, *options]:
-        lines += _parameter(parameter)
+    parameters = parameters_of(verb)
+    usage = " ".join(["fairtrial", verb, *(p.usage for p in parameters if p.argument), "[OPTIONS]"])
+    if all(p.argument for p in parameters):
+        usage = usage.removesuffix(" [OPTIONS]")
+    function = next(found.callback for found in app.registered_commands if found.name == verb)
+    lines = [f"```text\n{usage}\n```", "", _reflowed(inspect.getdoc(function) or ""), ""]
+    for parameter in parameters:
+        lines += [f"`{parameter.shown}`", f':   <span class="type">{parameter.facts}</span>', "", f"    {parameter.help}", ""]
     return "\n".join(lines).rstrip()
 
 
-def _usage(argument: Any) -> str:
-    name = argument.name.upper()
-    return name if argument.required else f"[{name}]"
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """An argument or an option of a verb, as Typer reads it from the signature."""
+
+    names: tuple[str, ...]
+    argument: bool
+    kind: Any
+    default: Any
+    variable: str | None
+    help: str
+
+    @property
+    def shown(self) -> str:
+        """Its spellings."""
+        return ", ".join(self.names)
+
+    @property
+    def usage(self) -> str:
+        """How it stands in the usage line."""
+        return self.shown if self.default is inspect.Parameter.empty else f"[{self.shown}]"
+
+    @property
+    def facts(self) -> str:
+        """What it takes, and what happens without it."""
+        kinds = {inner for inner in (self.kind, *get_args(self.kind)) if inner is not type(None)}
+        repeated = any(get_origin(inner) is list for inner in kinds)
+        words = ["switch" if self.kind is bool else "a path" if "Path" in str(self.kind) else "text"]
+        if self.default not in {None, False, inspect.Parameter.empty}:
+            words.append(f"default `{self.default}`")
+        if self.argument:
+            words.append("required" if self.default is inspect.Parameter.empty else "optional")
+        if repeated:
+            words.append("may be repeated")
+        if self.variable:
+            words.append(f"also read from the variable `{self.variable}`")
+        return " · ".join(words)
 
 
-def _parameter(parameter: Any) -> list[str]:
-    argument = parameter.param_type_name == "argument"
-    named = parameter.name.upper() if argument else ", ".join([*parameter.opts, *parameter.secondary_opts])
-    facts = [_value(parameter)]
-    if not argument and not getattr(parameter, "is_flag", False) and parameter.default is not None:
-        facts.append(f"default `{parameter.default}`")
-    if argument:
-        facts.append("required" if parameter.required else "optional")
-    if getattr(parameter, "multiple", False):
-        facts.append("may be repeated")
-    if parameter.envvar:
-        facts.append(f"also read from the variable `{parameter.envvar}`")
-    shown = " · ".join(fact for fact in facts if fact)
-    return [f"`{named}`", f':   <span class="type">{shown}</span>', "", f"    {_reflowed(parameter.help)}", ""]
-
-
-def _value(parameter: Any) -> str:
-    if getattr(parameter, "is_flag", False):
-        return "switch"
-    return {"path": "a path", "file": "a path", "text": "text"}.get(parameter.type.name, parameter.type.name)
+def parameters_of(verb: str) -> list[Parameter]:
+    """Arguments, then options, in the order of the signature."""
+    function = next(found.callback for found in app.registered_commands if found.name == verb)
+    hints = get_type_hints(function, include_extras=True)
+    command_of = cast("Any", get_command(app)).commands[verb]
+    spellings = {parameter.name: tuple(parameter.opts) for parameter in command_of.params}
+    found: list[Parameter] = []
+    for name, parameter in inspect.signature(cast("Callable[..., Any]", function)).parameters.items():
+        kind, info = get_args(hints[name])
+        argument = isinstance(info, ArgumentInfo)
+        found.append(
+            Parameter(
+                names=(name.upper(),) if argument else spellings[name],
+                argument=argument,
+                kind=kind,
+                default=parameter.default,
+                variable=cast("str | None", info.envvar),
+                help=_reflowed(info.help or ""),
+            )
+        )
+    return sorted(found, key=lambda p: not p.argument)
 
 
 def settings(name: str) -> str:
@@ -179,46 +216,59 @@ def settings(name: str) -> str:
 
 
 def _meaning(model: type[BaseModel], field: str) -> str:
-    said = model.model_fields[field].description
-    written = f"{model.__name__}.{field}"
-    if said and written not in MEANINGS:
-        return _reflowed(said)
-    if written in MEANINGS and not said:
-        return MEANINGS[written]
+    """The field's own sentence, else ours."""
+    said = model.model_fields[field].description or MEANINGS.get(f"{model.__name__}.{field}")
     if said:
-        raise SystemExit(f"{written} has a docstring now: take it out of MEANINGS.")
+        return _reflowed(said)
     if field == "kind" and model.__name__ != "ExperimentSpec":
         return "This kind."
-    raise SystemExit(f"{written} has no meaning: give the field a docstring, or a line in MEANINGS.")
+    raise SystemExit(f"{model.__name__}.{field} has no meaning: give the field a docstring, or a line in MEANINGS.")
 
 
 def _type(node: Mapping[str, Any]) -> str:
     """The values that a JSON Schema node allows, in words."""
-    if "$ref" in node:
-        text, target = LINKS[node["$ref"]]
-        return f"[{text}]({target})"
-    if "const" in node:
-        return f"`{node['const']}`"
-    if "enum" in node:
-        return "one of " + ", ".join(f"`{value}`" for value in node["enum"])
-    if "oneOf" in node or "anyOf" in node or "allOf" in node:
-        branches = node.get("oneOf") or node.get("anyOf") or node["allOf"]
-        words = [_type(branch) for branch in branches if branch.get("type") != "null"]
-        return " or ".join(dict.fromkeys(words))
-    match node.get("type"):
-        case "array":
-            least = f", at least {node['minItems']}" if node.get("minItems") else ""
-            return f"list of {_plural(_type(node['items']))}{least}"
-        case "object":
-            return f"mapping of names to {_plural(_type(node['additionalProperties']))}"
-        case "number" | "integer":
-            return ("number" if node["type"] == "number" else "whole number") + _bounds(node)
-        case "string":
-            return "date and time" if node.get("format") == "date-time" else "text"
-        case "boolean":
-            return "true or false"
-        case _:
-            return "any value of JSON"
+    describe = next((describe for key, describe in BY_KEY.items() if key in node), None)
+    if describe is not None:
+        return describe(node)
+    return BY_TYPE.get(str(node.get("type")), lambda _: "any value of JSON")(node)
+
+
+def _link(node: Mapping[str, Any]) -> str:
+    if node["$ref"] == "JsonValue":
+        return "any value of JSON"
+    text, target = LINKS[node["$ref"]]
+    return f"[{text}]({target})"
+
+
+def _choice(node: Mapping[str, Any]) -> str:
+    branches = node.get("oneOf") or node.get("anyOf") or node["allOf"]
+    return " or ".join(dict.fromkeys(_type(branch) for branch in branches if branch.get("type") != "null"))
+
+
+def _list(node: Mapping[str, Any]) -> str:
+    least = f", at least {node['minItems']}" if node.get("minItems") else ""
+    return f"list of {_plural(_type(node['items']))}{least}"
+
+
+BY_KEY: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "$ref": _link,
+    "const": lambda node: f"`{node['const']}`",
+    "enum": lambda node: "one of " + ", ".join(f"`{value}`" for value in node["enum"]),
+    "oneOf": _choice,
+    "anyOf": _choice,
+    "allOf": _choice,
+}
+"""What a node says by a key of its own; the first that it has."""
+
+BY_TYPE: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "array": _list,
+    "object": lambda node: f"mapping of names to {_plural(_type(node['additionalProperties']))}",
+    "number": lambda node: "number" + _bounds(node),
+    "integer": lambda node: "whole number" + _bounds(node),
+    "string": lambda node: "date and time" if node.get("format") == "date-time" else "text",
+    "boolean": lambda _: "true or false",
+}
+"""What a node says by its type."""
 
 
 def _plural(words: str) -> str:

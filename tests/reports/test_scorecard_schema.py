@@ -7,6 +7,8 @@ from samples import SAMPLES
 
 from fairtrial.reports import scorecard_schema
 
+TYPES = {"null": type(None), "number": (int, float), "integer": int, "string": str, "boolean": bool, "array": list, "object": dict}
+
 
 def fits(value, schema, definitions) -> bool:
     """Whether `value` fits the part of JSON Schema that ours uses."""
@@ -16,21 +18,19 @@ def fits(value, schema, definitions) -> bool:
         return any(fits(value, one, definitions) for one in schema["anyOf"])
     if "enum" in schema:
         return value in schema["enum"]
-    kinds = schema.get("type", [])
+    kinds = schema.get("type", list(TYPES))
     kinds = [kinds] if isinstance(kinds, str) else kinds
-    types = {"null": type(None), "number": (int, float), "integer": int, "string": str, "boolean": bool, "array": list, "object": dict}
-    if kinds and not any(isinstance(value, types[kind]) for kind in kinds):
-        return False
+    inner = inside(value, schema)
+    return any(isinstance(value, TYPES[kind]) for kind in kinds) and inner is not None and all(fits(*one, definitions) for one in inner)
+
+
+def inside(value, schema):
+    """The parts of `value` with their schemas; None when a required one is missing."""
     if isinstance(value, dict):
-        known = schema.get("properties", {})
-        extra = schema.get("additionalProperties", {})
-        needed = all(name in value for name in schema.get("required", []))
-        return needed and all(
-            fits(item, known.get(name, extra if isinstance(extra, dict) else {}), definitions) for name, item in value.items()
-        )
-    if isinstance(value, list):
-        return all(fits(item, schema.get("items", {}), definitions) for item in value if schema.get("items"))
-    return True
+        known, extra = schema.get("properties", {}), schema.get("additionalProperties", {})
+        missing = [name for name in schema.get("required", []) if name not in value]
+        return None if missing else [(item, known.get(name, extra if isinstance(extra, dict) else {})) for name, item in value.items()]
+    return [(item, schema["items"]) for item in value] if isinstance(value, list) and schema.get("items") else []
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -8,9 +8,11 @@ from samples import SAMPLES, advertising, compared, decision, extend_one_sided, 
 
 from fairtrial.decisions.decision import Decision
 from fairtrial.decisions.rules import RULES
+from fairtrial.evaluation.scorecard import Incremental
 from fairtrial.reports import view
 from fairtrial.reports.formatting import TIMES, clean
 from fairtrial.reports.words import HEADLINES, headline, sentence, verdict_label, verdict_tone
+from fairtrial.stats.result import Interval
 
 
 def rows_of(shown):
@@ -48,19 +50,13 @@ def test_better_lies_to_the_right_on_every_axis(name: str):
     """The point is right of zero if and only if the effect is good in the metric's direction."""
     scorecard = SAMPLES[name]()
     shown = view(scorecard)
-    for comparison, row in ((c, r) for r in rows_of(shown) for c in scorecard.comparisons if (c.metric, c.treatment) == _key(r, scorecard)):
-        if row.mark is None or row.mark.point_off or comparison.estimate.effect == 0:
-            continue
-        good = (comparison.estimate.effect > 0) == (comparison.direction == "increase")
-        assert (row.mark.point > shown.axis.zero) == good
-
-
-def _key(row, scorecard):
-    return next((c.metric, c.treatment) for c in scorecard.comparisons if row.spoken.startswith(_start(c)))
-
-
-def _start(comparison):
-    return f"{clean(comparison.metric)}, {clean(comparison.treatment)}:"
+    by_start = {f"{clean(c.metric)}, {clean(c.treatment)}:": c for c in scorecard.comparisons}
+    drawn = [row for row in rows_of(shown) if row.mark is not None and not row.mark.point_off]
+    for row in drawn:
+        comparison = by_start[f"{row.metric}, {row.treatment}:"]
+        if comparison.estimate.effect != 0:
+            good = (comparison.estimate.effect > 0) == (comparison.direction == "increase")
+            assert (row.mark.point > shown.axis.zero) == good
 
 
 def test_lower_is_better_keeps_its_signed_number_and_loses_the_axis_signs():
@@ -124,7 +120,7 @@ def test_every_verdict_of_the_table_has_words_of_its_own(rule):
                 reasoning=(),
                 next_steps=(),
             )
-            said = headline(made, "b", "sales")
+            said = headline(made, "b", "sales", guarded=True)
             assert verdict_label(made)
             assert verdict_tone(made)
             if outcome.reason in {"harm", "guardrail", "futile", "inconclusive", "guardrail_unavailable"}:
@@ -183,5 +179,32 @@ def test_the_lead_of_several_treatments_is_the_scorecards_own():
     assert view(advertising()).verdicts == ()
 
 
+def test_safety_is_claimed_only_of_guardrails_that_were_declared():
+    strong = decision("STRONG_LAUNCH", "strong")
+    assert "guardrail is proven safe" in headline(strong, "b", "m", guarded=True)
+    assert "no guardrail was declared" in headline(strong, "b", "m", guarded=False)
+    made = dataclasses.replace(advertising(), decision=strong, decisions={"ad": strong})
+    assert "proven safe" not in view(made).verdict.headline
+
+
+def test_a_loss_is_not_called_an_addition():
+    lost = Incremental(metric="converted", treatment="ad", value=-191.0, interval=Interval(low=-400.0, high=17.0), share=-0.04)
+    told = view(dataclasses.replace(advertising(), incremental=(lost,))).incremental[0]
+    assert told.share == ""
+    assert told.sentence == (
+        "ad changed the total of converted by an estimated \N{MINUS SIGN}191 (95% interval \N{MINUS SIGN}400 to +17). "
+        "No change at all is not ruled out."
+    )
+
+
+def test_nothing_is_called_incremental_in_data_that_failed_a_check():
+    gained = Incremental(metric="clicked", treatment="treatment", value=3500.0, interval=Interval(low=2900.0, high=4100.0), share=0.05)
+    assert view(dataclasses.replace(invalid_srm(), incremental=(gained,))).incremental == ()
+
+
+def test_an_arm_named_by_a_number_is_called_an_arm():
+    assert headline(decision("ROLLBACK", "harm"), "3", "sales", guarded=False) == "Take arm 3 off now: it makes sales worse."
+
+
 def test_an_unknown_reason_still_has_a_headline():
-    assert headline(decision("NO_LAUNCH", "something_new"), "b", "m") == "Do not launch b on this evidence."
+    assert headline(decision("NO_LAUNCH", "something_new"), "b", "m", guarded=False) == "Do not launch b on this evidence."

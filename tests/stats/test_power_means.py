@@ -127,6 +127,7 @@ def test_distributions_agree_in_large_arms_and_the_t_asks_for_more_in_small_ones
 def test_an_effect_that_two_units_show_is_sized_at_the_least_that_has_a_variance():
     size = sample_size_two_means(1e9, 1.0, distribution=STUDENT)
     assert 1.0 < size.n_control < 2.0
+    assert sample_size_two_means(1e9, 1.0, power=0.3, distribution=STUDENT).n_control == pytest.approx(1.05)
 
 
 @pytest.mark.parametrize("df_units", [1.3, 1.6, 3.0])

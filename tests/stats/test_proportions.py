@@ -149,6 +149,14 @@ def test_arms_broadcast_against_each_other():
     assert contrast.control.tolist() == [0.1, 0.1, 0.1]
 
 
+def test_a_batch_says_what_lifts_and_reports_need_to_know():
+    contrast = contrast_of([10, 20], [100, 100], [12, 15], [100, 110])
+    assert contrast.df.tolist() == [np.inf, np.inf]
+    assert contrast.covariance.tolist() == [0.0, 0.0]
+    assert contrast.control_variance.tolist() == pytest.approx([0.1 * 0.9 / 100, 0.2 * 0.8 / 100])
+    assert contrast.treatment_variance.tolist() == pytest.approx([0.12 * 0.88 / 100, 15 * 95 / 110**3])
+
+
 def test_tails_keep_their_digits():
     """G-12: 2 sf(9) = 2.257e-19, not 0."""
     n = 1_000_000

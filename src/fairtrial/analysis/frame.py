@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from fairtrial.analysis.run import analyze_spec
 from fairtrial.errors import UsageError
 from fairtrial.evaluation import Scorecard, evaluate
 from fairtrial.metrics import build_metrics
+from fairtrial.spec.data import UnitsData
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.problems import validated
 from fairtrial.warehouse import distinct_arms, read_frame
@@ -95,12 +96,12 @@ def analyze(
     address = str(data) if isinstance(data, str | Path) else None
     arms = distinct_arms(data if address is None else address, arm, limit=MAX_ARMS)
     raw = _raw_spec(arms, metrics, control=control, shares=shares, plan=plan)
-    raw["data"] = {"shape": "units", "source": address or "memory", "arm": arm, "unit": unit}
-    spec = validated(ExperimentSpec, raw, what="call of analyze")
+    table = {"source": address or "memory", "arm": arm, "unit": unit}
+    spec = validated(ExperimentSpec, raw | {"data": {"shape": "units", **table}}, what="call of analyze")
     if address is not None:
         return analyze_spec(spec)
     needs = [metric.needs for metric in build_metrics(spec)]
-    return evaluate(spec, read_frame(data, spec.data, needs, [a.key for a in spec.arms]))
+    return evaluate(spec, read_frame(data, UnitsData.model_validate(table), needs, [a.key for a in spec.arms]))
 
 
 def _raw_spec(
@@ -124,7 +125,7 @@ def _raw_spec(
     elif shares == "equal":
         raw |= {"arms": ordered}
     else:
-        planned = {_as_text(key): share for key, share in cast("Mapping[str, float]", shares).items()}
+        planned = {_as_text(key): share for key, share in shares.items()}
         missing = [a for a in ordered if a not in planned]
         if missing:
             raise UsageError(f"shares must name every arm, {missing} are missing.", hint="Pass shares='unknown' if they were not recorded.")

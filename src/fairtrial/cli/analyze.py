@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from fairtrial.analysis import analyze_spec
-from fairtrial.cli.catalog import Catalog, Experiment, Json, Target
 from fairtrial.cli.files import read_look, write_text
+from fairtrial.cli.options import Catalog, Experiment, Json, Target
 from fairtrial.cli.output import out, steps, talk
 from fairtrial.cli.targets import find_spec
 from fairtrial.errors import UsageError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -43,7 +43,7 @@ def fail(error: FairtrialError, *, as_json: bool) -> None:
 
 
 @contextmanager
-def steps(*, quiet: bool = False) -> Iterator[Report]:
+def steps(*, quiet: bool = False) -> Generator[Report]:
     """A line per step, with the time it took, while work goes on."""
     console = talk()
     if quiet:

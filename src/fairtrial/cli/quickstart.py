@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from fairtrial.analysis import analyze_spec, lay_out_example
-from fairtrial.cli.catalog import Json
 from fairtrial.cli.files import write_text
+from fairtrial.cli.options import Json
 from fairtrial.cli.output import out, print_json, steps
 from fairtrial.errors import DataError
 from fairtrial.evaluation.planning import plan_experiment
@@ -32,7 +32,7 @@ def quickstart(
     loaded = load_spec(path)
     plan = plan_experiment(loaded.spec)
     if isinstance(plan, Unavailable):
-        raise DataError(f"The example cannot be planned: {plan.reason}.")
+        raise DataError(f"The example cannot be planned. {plan.reason}")
     if not as_json:
         out().print()
         render_spec(loaded.spec, out())

@@ -32,8 +32,9 @@ def _primary_kind(comparisons: tuple[Comparison, ...]) -> Kind:
 def _progress(plan: PlanStatus) -> str:
     if not plan.planned_n:
         return f"{count(plan.actual_n)} units came; no number was planned"
-    part = share(plan.actual_n / plan.planned_n) if plan.actual_n < plan.planned_n else "plan reached"
-    return f"{count(plan.actual_n)} of {count(plan.planned_n)} planned units ({part})"
+    if plan.actual_n >= plan.planned_n:
+        return f"{count(plan.actual_n)} units came; {count(plan.planned_n)} were planned"
+    return f"{count(plan.actual_n)} of {count(plan.planned_n)} planned units came ({share(plan.actual_n / plan.planned_n)})"
 
 
 def _powered(plan: PlanStatus, kind: Kind) -> str:

@@ -249,7 +249,11 @@ class FindingView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncrementalView:
-    """What a treatment added."""
+    """What a treatment added.
+
+    Attributes:
+        share: Part of its own total that is incremental; empty when nothing was added.
+    """
 
     metric: str
     treatment: str

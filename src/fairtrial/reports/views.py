@@ -30,7 +30,7 @@ from fairtrial.reports.view_models import (
     ScorecardView,
     VerdictView,
 )
-from fairtrial.reports.words import KINDS, ROLE_TITLES, SEVERITIES, headline, phrase, sentence, verdict_label, verdict_tone
+from fairtrial.reports.words import KINDS, ROLE_TITLES, SEVERITIES, arm_name, headline, phrase, sentence, verdict_label, verdict_tone
 from fairtrial.stats.result import Interval
 
 ROLES = ("primary", "guardrail", "secondary")
@@ -40,6 +40,7 @@ UNTRUSTED = "The data failed a check: the numbers below are shown for diagnosis 
 
 def view(scorecard: Scorecard) -> ScorecardView:
     """Everything a report of `scorecard` shows, written out."""
+    trusted = scorecard.decision.state != "invalid"
     axis_view, groups = _groups(scorecard)
     estimates = [c.estimate for c in scorecard.comparisons if c.estimate is not None]
     levels = {row.level for group in groups for metric in group.metrics for row in metric.rows if row.level}
@@ -50,7 +51,7 @@ def view(scorecard: Scorecard) -> ScorecardView:
         hypothesis=clean(scorecard.hypothesis),
         as_of=clean(scorecard.as_of or ""),
         summary=_summary(scorecard),
-        trusted=scorecard.decision.state != "invalid",
+        trusted=trusted,
         control=clean(scorecard.control),
         verdict=_verdict(scorecard, scorecard.treatment),
         verdicts=tuple(_verdict(scorecard, key) for key in scorecard.decisions) if len(scorecard.decisions) > 1 else (),
@@ -64,7 +65,7 @@ def view(scorecard: Scorecard) -> ScorecardView:
         plan=plan_view(scorecard),
         findings=tuple(_finding(f) for f in sorted(scorecard.findings, key=lambda f: SEVERITY_ORDER[f.severity])),
         no_findings="The checks that could be made on this data found nothing to report.",
-        incremental=tuple(_incremental(i, scorecard) for i in scorecard.incremental),
+        incremental=tuple(_incremental(i, scorecard) for i in scorecard.incremental) if trusted else (),
         how_to_read=how_to_read(scorecard),
         provenance=provenance(scorecard),
         intake=intake_facts(scorecard.intake),
@@ -74,14 +75,15 @@ def view(scorecard: Scorecard) -> ScorecardView:
 
 def _summary(scorecard: Scorecard) -> str:
     treatments = [clean(arm.key) for arm in scorecard.arms if arm.role == "treatment"]
-    named = treatments[0] if len(treatments) == 1 else f"{len(treatments)} treatments"
+    named = arm_name(treatments[0]) if len(treatments) == 1 else f"{len(treatments)} treatments"
     unit = clean(scorecard.unit)
     units = "units" if unit in {"", "unit", "units"} else f"units ({unit})"
-    return f"{named} against {clean(scorecard.control)}, {count(scorecard.intake.units)} {units}"
+    return f"{named} against {arm_name(scorecard.control)}, {count(scorecard.intake.units)} {units}"
 
 
 def _verdict(scorecard: Scorecard, treatment: str) -> VerdictView:
     decision = scorecard.decision if treatment == scorecard.treatment else scorecard.decisions[treatment]
+    guarded = any(c.guardrail is not None for c in scorecard.comparisons)
     facts: list[tuple[str, str]] = []
     if decision.confidence is not None:
         facts.append(("Confidence", decision.confidence.lower()))
@@ -90,7 +92,7 @@ def _verdict(scorecard: Scorecard, treatment: str) -> VerdictView:
         treatment=clean(treatment),
         label=verdict_label(decision),
         tone=verdict_tone(decision),
-        headline=headline(decision, treatment, scorecard.primary),
+        headline=headline(decision, treatment, scorecard.primary, guarded=guarded),
         reasons=tuple(sentence(text) for text in decision.reasoning),
         next_steps=tuple(sentence(text) for text in decision.next_steps),
         facts=tuple(facts),
@@ -161,10 +163,10 @@ def _hero_sentence(comparison: Comparison, scorecard: Scorecard) -> str:
     e = comparison.estimate
     metric, treatment = clean(comparison.metric), clean(comparison.treatment)
     if e is None:
-        return f"There is no estimate of {metric} for {treatment}."
+        return f"There is no estimate of {metric} for {arm_name(treatment)}."
     size = effect_style(comparison.kind, e.effect, e.interval).signed(abs(e.effect)).lstrip("+")
     moved = f"{size} higher than" if e.effect > 0 else f"{size} lower than" if e.effect < 0 else "the same as"
-    opening = f"With {treatment}, {metric} was {moved} with {clean(scorecard.control)}"
+    opening = f"With {arm_name(treatment)}, {metric} was {moved} with {arm_name(scorecard.control)}"
     if scorecard.decision.state == "invalid":
         return f"{opening}, in data that failed a check."
     so_far = "" if scorecard.plan.complete else " so far"
@@ -245,15 +247,17 @@ def _incremental(item: Incremental, scorecard: Scorecard) -> IncrementalView:
     )
     style = effect_style("mean", item.value, item.interval)
     value = style.signed(item.value)
+    added = f"added an estimated {value} to the total of {metric}"
+    verb = added if item.value > 0.0 else f"changed the total of {metric} by an estimated {value}"
     ends = Interval(low=item.interval.low, high=item.interval.high)
     part = "" if item.share is None or item.value <= 0.0 else f", {share(item.share)} of its own total"
-    open_end = "" if item.interval.excludes(0.0) else " Adding nothing at all is not ruled out."
+    open_end = "" if item.interval.excludes(0.0) else " No change at all is not ruled out."
     at = "" if alpha is None else f"{level(alpha)} interval "
     return IncrementalView(
         metric=metric,
         treatment=treatment,
         value=value,
         interval=style.span(ends),
-        share=DASH if item.share is None else share(item.share),
-        sentence=f"{treatment} added an estimated {value} to the total of {metric} ({at}{style.between(ends)}){part}.{open_end}",
+        share=share(item.share) if part and item.share is not None else "",
+        sentence=f"{arm_name(treatment)} {verb} ({at}{style.between(ends)}){part}.{open_end}",
     )

@@ -33,7 +33,8 @@ VERDICT_TONES: Mapping[str, VerdictTone] = {
 }
 
 HEADLINES: Mapping[tuple[str, str], str] = {
-    ("STRONG_LAUNCH", ""): "Launch {t}: a large improvement, with every guardrail proven safe.",
+    ("STRONG_LAUNCH", ""): "Launch {t}: even the low end of the interval is large enough to matter, and every guardrail is proven safe.",
+    ("STRONG_LAUNCH", "unguarded"): "Launch {t}: even the low end of the interval is large enough to matter; no guardrail was declared.",
     ("LAUNCH", ""): "Launch {t}: an improvement large enough to matter.",
     ("CONSIDER_LAUNCH", ""): "Consider {t}: it improves {m}; whether by enough is for you to weigh.",
     ("EXTEND_TEST", ""): "Keep the experiment running: there is no answer yet.",
@@ -87,6 +88,7 @@ STARTERS = frozenset(
         "a",
         "an",
         "all",
+        "even",
         "every",
         "guardrail",
         "it",
@@ -120,6 +122,12 @@ def sentence(text: str) -> str:
     return text if text[-1] in ".!?…" else f"{text}."
 
 
+def arm_name(key: str) -> str:
+    """An arm in a sentence: its own name, or "arm 3" where the name is a bare number."""
+    name = clean(key)
+    return f"arm {name}" if name.isdecimal() else name
+
+
 def phrase(code: str) -> str:
     """A stable code as words: "benjamini_hochberg" is "benjamini hochberg"."""
     return clean(code.replace("_", " "))
@@ -146,15 +154,22 @@ def verdict_tone(decision: Decision) -> VerdictTone:
     return VERDICT_TONES[decision.verdict]
 
 
-def headline(decision: Decision, treatment: str, metric: str) -> str:
-    """The verdict as one sentence."""
+def headline(decision: Decision, treatment: str, metric: str, *, guarded: bool) -> str:
+    """The verdict as one sentence.
+
+    Args:
+        decision: The decision.
+        treatment: Whom it speaks of.
+        metric: Key of the primary metric.
+        guarded: Whether any guardrail was declared.
+    """
     if decision.state == "invalid":
         return "No verdict: the data cannot be trusted."
     if decision.verdict is None:
         return "No verdict yet: there is too little data."
-    key = (decision.verdict, decision.reason)
+    key = (decision.verdict, decision.reason if guarded or decision.verdict != "STRONG_LAUNCH" else "unguarded")
     template = HEADLINES.get(key) or HEADLINES[decision.verdict, ""]
-    return template.format(t=clean(treatment), m=clean(metric))
+    return template.format(t=arm_name(treatment), m=clean(metric))
 
 
 def objective_words(objective: str, alternative: str) -> str:

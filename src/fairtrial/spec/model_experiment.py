@@ -243,7 +243,7 @@ def _metric(form: _Checked, name: str, role: str, *, default: ModelMetricType = 
 
 
 def _planned_units(form: _Checked) -> int:
-    scarcest = max(_decimal(share) for share in form.traffic_allocation.values() if share > 0)
+    scarcest = min(_decimal(share) for share in form.traffic_allocation.values() if share > 0)
     return math.ceil(form.min_sample_size / scarcest)
 
 

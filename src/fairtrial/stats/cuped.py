@@ -70,4 +70,11 @@ def cuped_test(
         )
     layout = _LAYOUT_OF[columns]
     contrast = linear_contrast(expand([control], layout), expand([treatment], layout), theta_method=theta_method, quantile=quantile)
-    return single_estimate(contrast, method="cuped", alpha=alpha, alternative=alternative, margin=margin, lift_method=lift_method)
+    return single_estimate(
+        contrast,
+        method="cuped_welch_t" if columns == 2 else "cuped_ratio_delta",
+        alpha=alpha,
+        alternative=alternative,
+        margin=margin,
+        lift_method=lift_method,
+    )

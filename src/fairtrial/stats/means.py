@@ -82,7 +82,7 @@ def welch_test(
         Welch (1947), Biometrika 34, 28-35; df: Satterthwaite (1946).
     """
     contrast = linear_contrast(_batch(control), _batch(treatment))
-    return single_estimate(contrast, method="welch_t_test", alpha=alpha, alternative=alternative, margin=margin)
+    return single_estimate(contrast, method="welch_t", alpha=alpha, alternative=alternative, margin=margin)
 
 
 def student_test(
@@ -114,7 +114,7 @@ def student_test(
         Student (1908), Biometrika 6, 1-25.
     """
     contrast = linear_contrast(_batch(control), _batch(treatment), variances="equal")
-    return single_estimate(contrast, method="student_t_test", alpha=alpha, alternative=alternative, margin=margin)
+    return single_estimate(contrast, method="student_t", alpha=alpha, alternative=alternative, margin=margin)
 
 
 def z_test_means(
@@ -146,7 +146,7 @@ def z_test_means(
         Casella & Berger (2002), Statistical Inference, section 10.3.2 (Wald's test).
     """
     contrast = linear_contrast(_batch(control), _batch(treatment), quantile="normal")
-    return single_estimate(contrast, method="two_mean_z_test", alpha=alpha, alternative=alternative, margin=margin)
+    return single_estimate(contrast, method="two_mean_z", alpha=alpha, alternative=alternative, margin=margin)
 
 
 def noninferiority(
@@ -276,7 +276,7 @@ def paired_t_test(
     )
     # From the differences themselves: the variances above cancel where the pairs are nearly equal.
     exact = replace(contrast, effect=np.array([difference.mean]), std_error=np.array([math.sqrt(difference.variance / n)]))
-    return single_estimate(exact, method="paired_t_test", alpha=alpha, alternative=alternative, margin=margin)
+    return single_estimate(exact, method="paired_t", alpha=alpha, alternative=alternative, margin=margin)
 
 
 def _batch(moments: Moments) -> BatchMoments:

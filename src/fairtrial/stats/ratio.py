@@ -97,9 +97,7 @@ def ratio_test(
     _check_columns(control)
     _check_columns(treatment)
     contrast = linear_contrast(expand([control], "ratio"), expand([treatment], "ratio"))
-    return single_estimate(
-        contrast, method="ratio_delta_method", alpha=alpha, alternative=alternative, margin=margin, lift_method=lift_method
-    )
+    return single_estimate(contrast, method="ratio_delta", alpha=alpha, alternative=alternative, margin=margin, lift_method=lift_method)
 
 
 def _check_columns(moments: CoMoments) -> None:

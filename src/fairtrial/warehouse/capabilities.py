@@ -17,6 +17,8 @@ from fairtrial.errors import UnknownNameError
 from fairtrial.warehouse.untyped import datatypes as dt
 from fairtrial.warehouse.untyped import ibis
 
+_STANDARD_TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
@@ -31,6 +33,7 @@ class Engine:
         dynamic_types: Whether a row may hold a value of another type than its
             column declares (text in a number column, 5 in a boolean one).
         keeps_temporary: Whether a reader may keep a derived table for several scans.
+        tables: Query for the names of the tables and views, and the place of the name in a row.
         micros: Turns a column of ISO text, dates or times into whole microseconds
             since 1970-01-01 UTC; without an offset it is read as UTC.
     """
@@ -41,6 +44,7 @@ class Engine:
     has_nan: bool
     dynamic_types: bool
     keeps_temporary: bool
+    tables: tuple[str, int]
     micros: Callable[[Any], Any]
 
 
@@ -60,7 +64,14 @@ def engine_of(name: str) -> Engine:
 def _engines() -> Mapping[str, Engine]:
     rows = (
         Engine(
-            name="duckdb", public="duckdb", wide_sums=True, has_nan=True, dynamic_types=False, keeps_temporary=True, micros=_duckdb_micros
+            name="duckdb",
+            public="duckdb",
+            wide_sums=True,
+            has_nan=True,
+            dynamic_types=False,
+            keeps_temporary=True,
+            tables=(_STANDARD_TABLES, 0),
+            micros=_duckdb_micros,
         ),
         Engine(
             name="postgres",
@@ -69,13 +80,28 @@ def _engines() -> Mapping[str, Engine]:
             has_nan=True,
             dynamic_types=False,
             keeps_temporary=False,
+            tables=(_STANDARD_TABLES, 0),
             micros=_postgres_micros,
         ),
         Engine(
-            name="pyspark", public="spark", wide_sums=False, has_nan=True, dynamic_types=False, keeps_temporary=False, micros=_spark_micros
+            name="pyspark",
+            public="spark",
+            wide_sums=False,
+            has_nan=True,
+            dynamic_types=False,
+            keeps_temporary=False,
+            tables=("SHOW TABLES", 1),
+            micros=_spark_micros,
         ),
         Engine(
-            name="sqlite", public="sqlite", wide_sums=False, has_nan=False, dynamic_types=True, keeps_temporary=False, micros=_sqlite_micros
+            name="sqlite",
+            public="sqlite",
+            wide_sums=False,
+            has_nan=False,
+            dynamic_types=True,
+            keeps_temporary=False,
+            tables=("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'", 0),
+            micros=_sqlite_micros,
         ),
     )
     return {row.name: row for row in rows}

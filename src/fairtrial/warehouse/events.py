@@ -14,7 +14,7 @@ from fairtrial.warehouse.look import refuse_text
 from fairtrial.warehouse.sources import Source
 from fairtrial.warehouse.times import micros_of, micros_of_days
 from fairtrial.warehouse.unit_table import Value, check_column, needed_columns, text_rows, typed_number
-from fairtrial.warehouse.untyped import ibis
+from fairtrial.warehouse.untyped import NO, ibis
 
 EVENT_UNIT = "event_unit"
 
@@ -130,7 +130,7 @@ class _Fact:
 
     def _classes(self, joined: Any, duplicates: int) -> tuple[EventCounts, list[bool]]:
         """Counts by class, and for each value column whether some value is missing."""
-        inside = (joined.inside == 1).fill_null(value=False)
+        inside = (joined.inside == 1).coalesce(NO)
         timed = inside & joined["at"].notnull()
         early = timed & (joined["at"] < joined.start)
         reach = [micros_of_days(days) for column in self._columns if (days := _event(column).before_days) is not None]
@@ -138,7 +138,7 @@ class _Fact:
             early = early & (joined["at"] < joined.start - max(reach))
         asked = {
             "unknown": joined.inside.isnull(),
-            "outside": (joined.inside == 0).fill_null(value=False),
+            "outside": (joined.inside == 0).coalesce(NO),
             "untimed": inside & joined["at"].isnull(),
             "early": early,
             "late": timed & (joined["at"] >= joined.start + self._window) if self._has_outcome() and self._window else inside & ~inside,
@@ -202,7 +202,7 @@ class _Fact:
             inside = at >= start
         else:
             inside = (at >= start) & (at < start + self._window)
-        return inside.fill_null(value=False)
+        return inside.coalesce(NO)
 
 
 def _event(column: Column) -> EventValue:

@@ -33,7 +33,7 @@ def find_files(path: Path) -> Files:
     if path.is_dir():
         found = sorted(file for file in path.rglob("*") if file.is_file() and _kind_by_name(file))
         found = [file for file in found if not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)]
-        kinds = sorted({kind for file in found if (kind := _kind_by_name(file))})
+        kinds: list[FileKind] = sorted({kind for file in found if (kind := _kind_by_name(file))})
         if len(kinds) != 1:
             got = "none" if not kinds else " and ".join(kinds)
             raise UsageError(f"A folder must hold Parquet or CSV files, one kind, {path.name!r} holds {got}.", code="bad_file")

@@ -23,6 +23,7 @@ from fairtrial.warehouse.measure import Progress, check_arms, measure
 from fairtrial.warehouse.sources import Source
 from fairtrial.warehouse.times import micros_of
 from fairtrial.warehouse.unit_table import ARM, UNIT, UnitTable, Value, as_known_arm, check_column, is_no_arm, ordered
+from fairtrial.warehouse.untyped import NO
 from fairtrial.warehouse.where import filtered
 
 START = "start"
@@ -160,7 +161,7 @@ def _triggered(source: Source, exposures: LogTable, units: Any, arms: Sequence[s
     torn = joined.torn
     if with_arm:
         mine = joined.first_arm.cast("string")
-        other = ((joined.seen_first != mine) | (joined.seen_last != mine)).fill_null(value=False)
+        other = ((joined.seen_first != mine) | (joined.seen_last != mine)).coalesce(NO)
         torn = (other | (joined.torn == 1)).cast("int32")
     chosen = joined.select(UNIT, "n", "first_arm", torn=torn, exposed=joined.seen_unit.notnull().cast("int32"), **{START: joined.seen_at})
     notes = (f"{strangers} exposed units were never assigned and are left out.",) if strangers else ()

@@ -159,7 +159,7 @@ class Census:
     """
 
     missing: Mapping[str, int]
-    means: Mapping[str, float]
+    means: Mapping[str, Fraction]
     stored: tuple[object, ...]
 
 
@@ -196,9 +196,9 @@ def _clean_sum(units: UnitTable, value: Value, centre: Centre) -> Any:
     return missing(units, value).ifelse(0.0, deviation(units, Term(value=value), centre)).sum()
 
 
-def _pooled_mean(sums: Sequence[Number], n: int, centre: Centre) -> float:
+def _pooled_mean(sums: Sequence[Number], n: int, centre: Centre) -> Fraction:
     total = sum((Fraction(s) for s in sums if s is not None and math.isfinite(s)), Fraction(0))
-    return float(Fraction(centre) + total / n) if n > 0 else 0.0
+    return Fraction(centre) + total / n if n > 0 else Fraction(0)
 
 
 def refuse_text(value: Value, count: int) -> None:

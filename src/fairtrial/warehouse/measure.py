@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from fairtrial.errors import DataError, did_you_mean
@@ -35,6 +36,7 @@ from fairtrial.warehouse.unit_table import UnitTable, Value, as_known_arm, is_no
 
 Progress = Callable[[str], None]
 MOST_SHOWN_ARMS = 10
+MOST_SHOWN_VALUES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,7 @@ def measure(units: UnitTable, needs: Sequence[Needs], arms: Sequence[str], progr
         scan = _scan(units, needs, plan, seen)
         raw = scan.run()
         sums = _by_arm(raw, arms)
-        if not _complete(units, sums, scan):
+        if not _complete(units, sums):
             scan = None
     if scan is None:
         progress("counting missing values")
@@ -104,7 +106,7 @@ def measure(units: UnitTable, needs: Sequence[Needs], arms: Sequence[str], progr
         raw = scan.run()
         sums = _by_arm(raw, arms)
     check_arms(raw, arms)
-    _check_values(needs, plan, sums)
+    _check_values(units, needs, plan, sums)
     scan, plan, sums = _sharpened(scan, needs, plan, sums, arms, progress)
     _check_finite(sums)
     plan, sums = _settle_extremes(scan, plan, sums, raw, arms)
@@ -161,9 +163,9 @@ def _careful_plan(units: UnitTable, needs: Sequence[Needs], found: Census) -> tu
         for column in need.columns:
             value = units.value(column)
             is_outcome = column is need.outcome or column is need.denominator
-            fill: float | None = None
+            fill: Fraction | None = None
             if found.missing[value.name]:
-                fill = 0.0 if is_outcome else found.means[value.name]
+                fill = Fraction(0) if is_outcome else found.means[value.name]
             term = Term(value=value, fill=fill, mask=mask)
             if column.winsorize is not None:
                 cap = pooled_cap(units, term, column.winsorize, found.stored)
@@ -202,7 +204,7 @@ def _scan(units: UnitTable, needs: Sequence[Needs], plan: Plan, seen: Look) -> S
     for terms in plan.terms.values():
         for term in terms:
             centre = seen.centres.get(term.value.name, 0)
-            centres[term] = centre if term.in_decimals or term.kind == "wide" else float(centre)
+            centres[term] = centre if term.in_decimals or term.value.kind == "wide" else float(centre)
     return _asked(Scan(units=units, centres=centres), needs, plan)
 
 
@@ -239,7 +241,7 @@ def _ask_ranges(scan: Scan, need: Needs, plan: Plan) -> None:
             scan.not_bit(term.value)
         if column.values == "nonnegative" and (term.value.low is None or term.value.low < 0):
             sides = sides or ("min",)
-        if term.kind == "wide":
+        if term.value.kind == "wide" and term.cap is None:
             sides = ("min", "max")
         for side in sides:
             if (side, term) not in plan.settled:
@@ -258,7 +260,7 @@ def _by_arm(raw: Mapping[object, dict[Any, Number]], arms: Sequence[str]) -> dic
     return found
 
 
-def _complete(units: UnitTable, sums: Mapping[str, ArmSums], scan: Scan) -> bool:
+def _complete(units: UnitTable, sums: Mapping[str, ArmSums]) -> bool:
     """Whether nothing was missing, text, NaN or infinite in the arms of the spec."""
     for arm in sums.values():
         for value in dict.fromkeys(units.values.values()):
@@ -267,7 +269,7 @@ def _complete(units: UnitTable, sums: Mapping[str, ArmSums], scan: Scan) -> bool
                 return False
         if not all(is_finite(number) for number in arm.numbers.values()):
             return False
-    return scan is not None
+    return True
 
 
 def check_arms(stored: Collection[object], arms: Sequence[str]) -> None:
@@ -298,13 +300,13 @@ def _unknown(raw: Mapping[object, Mapping[Any, Number]], arms: Sequence[str]) ->
     return dict(sorted(counts.items()))
 
 
-def _check_values(needs: Sequence[Needs], plan: Plan, sums: Mapping[str, ArmSums]) -> None:
+def _check_values(units: UnitTable, needs: Sequence[Needs], plan: Plan, sums: Mapping[str, ArmSums]) -> None:
     """Raise for values that a kind of metric cannot have."""
     for need in needs:
         for column, term in zip(need.columns, plan.terms[need.metric], strict=True):
             wrong = sum(arm.count("not_bit", term.value.name) for arm in sums.values())
             if column.values == "binary" and wrong:
-                raise NotBinaryError(need.metric, term.value, wrong)
+                _refuse_not_binary(units, need, term.value, wrong)
             lows = [low for arm in sums.values() if (low := arm.numbers.get(("min", term))) is not None]
             if column.values == "nonnegative" and lows and min(lows) < 0:
                 raise DataError(
@@ -314,16 +316,16 @@ def _check_values(needs: Sequence[Needs], plan: Plan, sums: Mapping[str, ArmSums
                 )
 
 
-class NotBinaryError(DataError):
-    """A proportion's column holds other values than 0 and 1; `read` adds which."""
-
-    def __init__(self, metric: str, value: Value, count: int) -> None:
-        super().__init__(
-            f"Metric '{metric}' must be 0 or 1, column {value.source!r} holds {count} other values.",
-            hint="Make it 0 and 1 (did it happen or not), or make the metric a `mean` or a `count`.",
-            code="not_binary",
-        )
-        self.value = value
+def _refuse_not_binary(units: UnitTable, need: Needs, value: Value, count: int) -> None:
+    column = units.table[value.name]
+    other = units.table.filter((column != 0) & (column != 1)).select(value=column).distinct()
+    shown = sorted(float(row[0]) for row in units.source.rows(other.limit(MOST_SHOWN_ARMS)))
+    raise DataError(
+        f"Metric '{need.metric}' must be 0 or 1, column {value.source!r} holds {count} other values: "
+        f"{', '.join(f'{number:g}' for number in shown[:MOST_SHOWN_VALUES])}.",
+        hint="Make it 0 and 1 (did it happen or not), or make the metric a `mean` or a `count`.",
+        code="not_binary",
+    )
 
 
 def _sharpened(
@@ -337,7 +339,7 @@ def _sharpened(
     if not poor:
         return scan, plan, sums
     progress("scanning again about the means")
-    swap = {term: replace(term, halves=term.kind == "wide") for term in poor}
+    swap = {term: replace(term, halves=term.value.kind == "wide") for term in poor}
     better = Plan(
         terms={metric: tuple(swap.get(term, term) for term in terms) for metric, terms in plan.terms.items()},
         settled={(side, swap.get(term, term)): entry for (side, term), entry in plan.settled.items()},
@@ -354,7 +356,7 @@ def _all_terms(plan: Plan) -> list[Term]:
 
 
 def _is_poor(scan: Scan, term: Term, sums: Mapping[str, ArmSums]) -> bool:
-    if term.kind == "wide":
+    if term.value.kind == "wide" and term.cap is None:
         reach = [abs(number) for arm in sums.values() for side in ("min", "max") if (number := arm.numbers.get((side, term)))]
         if reach and max(reach) > EXACT_IN_FLOAT:
             return True
@@ -364,13 +366,15 @@ def _is_poor(scan: Scan, term: Term, sums: Mapping[str, ArmSums]) -> bool:
 def _mean_centre(scan: Scan, arm: ArmSums, term: Term) -> Any:
     n = _kept(arm, term)
     if n == 0:
-        return 0 if term.kind == "wide" else 0.0
-    if term.kind == "wide":
-        return round(shifted_sum(scan, arm, term, n, integer=True) / n)
-    mean = float(centre_of(scan, term, arm.stored) + shifted_sum(scan, arm, term, n, integer=False) / n)
+        return 0
+    total = shifted_sum(scan, arm, term, n, integer=False)
+    exact_mean = centre_of(scan, term, arm.stored) + total / n
+    if term.value.kind == "wide":
+        return round(exact_mean)
+    mean = float(exact_mean)
     if not term.in_decimals:
         return mean
-    scale = scan.units.table[term.value.name].type().scale
+    scale: int | None = scan.units.table[term.value.name].type().scale
     return Decimal(repr(mean)) if scale is None else round(Decimal(repr(mean)), scale)
 
 

@@ -67,7 +67,7 @@ class Scan:
 
     def present(self, value: Value) -> None:
         """Count the values that are not NULL, and the texts where a number is due."""
-        self.ask(("present", value.name), lambda: self.units.table[value.name].count())
+        self.ask(("present", value.name), self.units.table[value.name].count)
         if self.units.source.engine.dynamic_types:
             self.ask(("text", value.name), lambda: text_rows(self.units.table, value.name))
 
@@ -103,16 +103,18 @@ class Scan:
             return
         width = self._product_type(left, right)
         if width is not None:
-            self.ask(
-                ("product", left, right),
-                lambda: (exact(self.units, left).cast(width) * exact(self.units, right).cast(width)).sum(),
-            )
+            product = exact(self.units, left).cast(width) * exact(self.units, right).cast(width)
+            self.ask(("product", left, right), product.sum)
         else:
-            self.ask(("product", left, right), lambda: (self._deviation(left) * self._deviation(right)).sum())
+            product = self._deviation(left) * self._deviation(right)
+            self.ask(("product", left, right), product.sum)
 
     def extreme(self, term: Term, side: str) -> None:
         """The smallest (`min`) or largest (`max`) value of a term among the units kept."""
-        number = exact(self.units, Term(value=term.value, fill=term.fill)) if term.kind in {"narrow", "wide"} else plain(self.units, term)
+        if term.kind in {"narrow", "wide"}:
+            number = exact(self.units, Term(value=term.value, fill=term.fill))
+        else:
+            number = self.units.table[term.value.name] if term.kind == "decimal" and term.fill is None else plain(self.units, term)
         inside = kept(self.units, term.mask)
         number = number if inside is None else inside.ifelse(number, None)
         self.ask((side, term), lambda: number.min() if side == "min" else number.max())

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import pandas
+import pandas as pd
 
 from fairtrial.errors import ConnectorError, DataError, FairtrialError, UnknownNameError, UsageError
 from fairtrial.warehouse import untyped
@@ -32,6 +32,14 @@ from fairtrial.warehouse.untyped import ibis
 Row = tuple[Any, ...]
 SCHEMES = ("duckdb", "sqlite", "postgresql", "postgres", "spark")
 CONNECT_TIMEOUT_SECONDS = 10
+SPARK_SETTINGS = {
+    "spark.ui.enabled": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.driver.memory": "1g",
+}
 FILE_TABLE = "data"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -75,22 +83,21 @@ class Source:
         """
         if self.only is not None:
             return self.only
-        try:
-            names = sorted(self.backend.list_tables())
-        except Exception as error:
-            raise self._translate(error) from error
+        query, place = self.engine.tables
+        names = sorted(str(row[place]) for row in self._fetched(query))
         if name is None and len(names) != 1:
             raise UsageError(f"{self.label} holds {len(names)} tables and none was named.", hint=f"Set `table` to one of {names}.")
-        name = names[0] if name is None else name
-        schema, _, short = name.rpartition(".")
+        wanted: str = names[0] if name is None else name
+        schema, _, short = wanted.rpartition(".")
         try:
-            if name in names:
-                return self.backend.table(name)
-            if schema and short in self.backend.list_tables(database=schema):
+            if wanted in names:
+                return self.backend.table(wanted)
+            if schema:
                 return self.backend.table(short, database=schema)
         except Exception as error:
-            raise self._translate(error) from error
-        raise UnknownNameError.among("table", name, names, code="unknown_table")
+            if type(error).__name__ != "TableNotFound":
+                raise self._translate(error) from error
+        raise UnknownNameError.among("table", wanted, names, code="unknown_table")
 
     def sql(self, expression: Any) -> str:
         """The text that `rows` would run."""
@@ -103,7 +110,9 @@ class Source:
             DataError: The data does not fit the question (a text that is no time, ...).
             ConnectorError: The engine failed.
         """
-        text = self.sql(expression)
+        return self._fetched(self.sql(expression))
+
+    def _fetched(self, text: str) -> list[Row]:
         try:
             if self.engine.name == "pyspark":
                 return [tuple(row) for row in self.backend.raw_sql(text).collect()]
@@ -204,7 +213,7 @@ def _as_arrow(frame: Any) -> Any:
     pa = untyped.pyarrow()
     if isinstance(frame, pa.Table):
         return frame
-    if isinstance(frame, pandas.DataFrame):
+    if isinstance(frame, pd.DataFrame):
         if not frame.columns.is_unique:
             raise UsageError("A frame's columns must have different names.", hint="Rename or drop the repeated ones.")
         try:
@@ -337,7 +346,7 @@ def _open_spark(rest: str, base: Path | None) -> Source:
     master, _, query = rest.partition("?")
     options = dict(parse_qsl(query))
     active = session_class.getActiveSession()
-    session = active or _start_spark(master if master.startswith("local") else f"spark://{master}")
+    session = active or start_spark(master if master.startswith("local") else f"spark://{master}")
     backend = ibis.pyspark.from_connection(session)
     label = f"spark://{master}"
     if "path" not in options:
@@ -349,17 +358,19 @@ def _open_spark(rest: str, base: Path | None) -> Source:
     return Source(backend=backend, engine=engine_of("pyspark"), label=f"{label}/{address.name}", only=table, files=found.paths)
 
 
-def _start_spark(master: str) -> Any:
-    settings: Iterable[tuple[str, str]] = (
-        ("spark.ui.enabled", "false"),
-        ("spark.driver.host", "127.0.0.1"),
-        ("spark.driver.bindAddress", "127.0.0.1"),
-        ("spark.sql.shuffle.partitions", "2"),
-        ("spark.sql.session.timeZone", "UTC"),
-        ("spark.driver.memory", "1g"),
-    )
+def start_spark(master: str, settings: Mapping[str, str] | None = None) -> Any:
+    """Start a small quiet Spark session, or return the one that runs.
+
+    Args:
+        master: Spark's master ("local[2]", "spark://host:7077").
+        settings: Further settings of Spark, by name.
+
+    Raises:
+        UsageError: pyspark is not installed.
+        ConnectorError: Spark does not start.
+    """
     builder = untyped.spark_session().builder.master(master).appName("fairtrial")
-    for key, value in settings:
+    for key, value in {**SPARK_SETTINGS, **(settings or {})}.items():
         builder = builder.config(key, value)
     try:
         return builder.getOrCreate()

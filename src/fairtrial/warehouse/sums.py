@@ -114,6 +114,8 @@ def _product(arm: ArmSums, left: Term, right: Term) -> Fraction:
 
 
 def _is_constant(arm: ArmSums, term: Term) -> bool:
+    if term.value.kind == "wide" and term.kind == "float":
+        return False  # its extremes are rounded
     low, high = arm.numbers.get(("min", term)), arm.numbers.get(("max", term))
     return low is not None and low == high
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from fairtrial.warehouse.unit_table import ARM, NumberKind, UnitTable, Value
@@ -32,14 +33,14 @@ class Term:
     Attributes:
         value: The unit table's column.
         cap: Upper cap, where winsorised.
-        fill: What a missing number counts as; None where none is missing.
+        fill: What a missing number counts as, exactly; None where none is missing.
         mask: Units that miss any of these are left out of the metric.
         halves: Whether to take the integer apart, for those beyond 2^53.
     """
 
     value: Value
     cap: float | None = None
-    fill: float | None = None
+    fill: Fraction | None = None
     mask: tuple[Value, ...] = ()
     halves: bool = False
 
@@ -54,7 +55,7 @@ class Term:
     @property
     def in_decimals(self) -> bool:
         """Whether the centre is taken off in decimals, before any rounding to a float."""
-        return self.kind == "decimal" and self.fill is None
+        return self.value.kind == "decimal" and self.cap is None
 
     @property
     def is_bit(self) -> bool:
@@ -104,32 +105,43 @@ def plain(units: UnitTable, term: Term) -> Any:
     """The number as a float after cap and fill; NULL where it is missing and not filled."""
     column = units.table[term.value.name]
     number = _capped(column if term.value.kind == "float" else column.cast("float64"), term.cap)
-    if term.fill is None:
+    if term.fill is None or _keeps_rest(term):
         return number
-    return missing(units, term.value).ifelse(_filled(units, term), number)
+    return missing(units, term.value).ifelse(float(term.fill), number)
 
 
 def _capped(number: Any, cap: float | None) -> Any:
     return number if cap is None else (number > cap).ifelse(cap, number)
 
 
-def _filled(units: UnitTable, term: Term) -> Any:
-    """What a missing number counts as: events whose value was missing still keep the others' sum under `zero`."""
-    if term.fill == 0 and term.value.flag is not None:
-        return _capped(units.table[term.value.name].cast("float64"), term.cap)
-    return float(term.fill or 0.0)
+def _keeps_rest(term: Term) -> bool:
+    """Whether a unit with a missing event value counts with the sum of its other events."""
+    return term.fill == 0 and term.value.flag is not None
 
 
 def deviation(units: UnitTable, term: Term, centre: Centre | ArmCentres) -> Any:
     """The number less `centre` as a float, 0 for units left out."""
-    if term.halves and term.kind == "wide":
-        apart = _apart(units, term, centre)
+    column = units.table[term.value.name]
+    if term.cap is not None:
+        number = _capped(column if term.value.kind == "float" else column.cast("float64"), term.cap)
+        apart = _difference(units, number, centre)
+    elif term.halves and term.value.kind == "wide":
+        apart = _apart(units, column, centre)
     elif term.in_decimals:
-        apart = _difference(units, units.table[term.value.name], centre).cast("float64")
+        apart = _difference(units, column, centre).cast("float64")
     else:
-        apart = _difference(units, plain(units, term), centre)
+        apart = _difference(units, plain(units, Term(value=term.value)), centre)
+    if term.fill is not None and not _keeps_rest(term):
+        apart = missing(units, term.value).ifelse(_filling(units, term.fill, centre), apart)
     inside = kept(units, term.mask)
     return apart if inside is None else inside.ifelse(apart, 0.0)
+
+
+def _filling(units: UnitTable, fill: Fraction, centre: Centre | ArmCentres) -> Any:
+    """What a missing number counts as, less the centre."""
+    if not isinstance(centre, Mapping):
+        return _constant(float(fill - Fraction(centre)), None)
+    return _by_arm(units, {arm: float(fill - Fraction(of_arm)) for arm, of_arm in centre.items()}, None)
 
 
 def _difference(units: UnitTable, number: Any, centre: Centre | ArmCentres) -> Any:
@@ -146,16 +158,15 @@ def _by_arm(units: UnitTable, centres: ArmCentres, kind: Any) -> Any:
 def _constant(centre: Centre, kind: Any) -> Any:
     """A literal that every engine reads as this very number and not as a rounded decimal."""
     if isinstance(centre, Decimal):
-        return ibis.literal(centre, type=kind if kind.precision is not None else None)
+        return ibis.literal(centre, type=kind if kind is not None and kind.precision is not None else None)
     text = repr(centre)
     if isinstance(centre, int) or (len(text) <= SAFE_DIGITS and "e" not in text):
         return ibis.literal(centre)
     return ibis.literal(text).cast("float64")
 
 
-def _apart(units: UnitTable, term: Term, centre: Centre | ArmCentres) -> Any:
+def _apart(units: UnitTable, number: Any, centre: Centre | ArmCentres) -> Any:
     """Difference of a 64-bit integer and its centre, to the last bit that a float can hold."""
-    number = exact(units, Term(value=term.value, fill=term.fill))
     if isinstance(centre, Mapping):
         high: Centre | ArmCentres = {arm: int(c) >> HALF_BITS for arm, c in centre.items()}
         low: Centre | ArmCentres = {arm: int(c) & (HALF - 1) for arm, c in centre.items()}

@@ -9,6 +9,8 @@ from fairtrial.errors import UsageError
 
 ibis: Any = import_module("ibis")
 datatypes: Any = import_module("ibis.expr.datatypes")
+NO: Any = ibis.literal(value=False)
+"""The literal false, what an unknown comparison is taken for."""
 
 
 def duckdb() -> Any:

@@ -1,27 +1,20 @@
-"""Verbs on specs: validate, power, list, show, schema, version."""
+"""Verbs on specs: validate, list, show, schema, version."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 import yaml
 
 from fairtrial._version import __version__
-from fairtrial.cli.output import fail, out, print_json, talk
+from fairtrial.cli.options import Catalog, Experiment, Json, Target
+from fairtrial.cli.output import fail, out, print_json
 from fairtrial.cli.targets import find_spec, find_specs, is_path
 from fairtrial.errors import SpecError
-from fairtrial.evaluation.planning import plan_experiment
-from fairtrial.reports import render_plan, render_spec
 from fairtrial.spec import load_specs, spec_schema
-from fairtrial.stats.result import Unavailable
-
-Target = Annotated[str, typer.Argument(help="A spec file, a folder of them, or a name in the catalog.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-Experiment = Annotated[str | None, typer.Option("--experiment", "-e", help="Which one, when the file holds several.")]
-Catalog = Annotated[Path | None, typer.Option("--catalog", help="File or folder to look names up in.", envvar="FAIRTRIAL_CATALOG")]
 
 
 def validate(target: Target, catalog: Catalog = None, as_json: Json = False) -> int:
@@ -43,23 +36,6 @@ def validate(target: Target, catalog: Catalog = None, as_json: Json = False) -> 
         return 0
     for key, found in specs.items():
         out().print(f"[green]✓[/] {key}  [dim]{found.path.name}  {found.spec.spec_hash[:12]}[/]", highlight=False)
-    return 0
-
-
-def power(target: Target, experiment: Experiment = None, catalog: Catalog = None, as_json: Json = False) -> int:
-    """How many units the plan calls for, and why. Exit 1 if it cannot be planned."""
-    spec = find_spec(target, experiment, catalog).spec
-    plan = plan_experiment(spec)
-    if isinstance(plan, Unavailable):
-        if as_json:
-            print_json({"experiment": spec.key, "plan": None, "code": plan.code, "reason": plan.reason})
-        else:
-            talk().print(f"[bold yellow]Not planned:[/] {plan.reason}", highlight=False)
-        return 1
-    if as_json:
-        print_json({"experiment": spec.key, "plan": msgspec.to_builtins(plan)})
-    else:
-        render_plan(plan, spec, out())
     return 0
 
 
@@ -97,7 +73,7 @@ def show(
     elif raw:
         out().file.write(yaml.safe_dump(dict(found.raw), sort_keys=False, allow_unicode=True))
     else:
-        render_spec(found.spec, out())
+        import_module("fairtrial.reports.spec_text").render_spec(found.spec, out())
     return 0
 
 

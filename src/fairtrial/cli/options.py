@@ -1,0 +1,13 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Target = Annotated[str, typer.Argument(help="A spec file, a folder of them, or a name in the catalog.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Experiment = Annotated[str | None, typer.Option("--experiment", "-e", help="Which one, when the file holds several.")]
+Catalog = Annotated[Path | None, typer.Option("--catalog", help="File or folder to look names up in.", envvar="FAIRTRIAL_CATALOG")]

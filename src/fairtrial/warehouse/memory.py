@@ -1,0 +1,305 @@
+"""The reference: the same reading from rows in memory, one at a time, in exact rational arithmetic.
+
+Slow, short and without any engine: what the engines are held to in the contract suite. It
+shares with them the words of the data section and nothing of the way.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from fairtrial.errors import DataError, UsageError
+from fairtrial.metrics.needs import Column, Needs
+from fairtrial.spec.data import DataSpec, LogsData, UnitsData
+from fairtrial.spec.metric import EventValue
+from fairtrial.stats.moments import CoMoments
+from fairtrial.stats.reading import ArmStats, Intake, OutcomeStats, Reading
+from fairtrial.stats.result import Unavailable
+from fairtrial.warehouse.unit_table import as_known_arm, is_no_arm
+
+Row = Mapping[str, Any]
+Number = Fraction | None
+Unit = tuple[str, Callable[[Column], tuple[Number, bool]]]
+"""A unit: its arm, and for a column its number and whether that was missing."""
+
+
+def read_rows(tables: Mapping[str, Sequence[Row]], data: DataSpec, needs: Sequence[Needs], arms: Sequence[str]) -> Reading:
+    """Read arm statistics from lists of rows.
+
+    Args:
+        tables: Rows by table name; for shape `units` the only one.
+        data: How to read them.
+        needs: What the metrics need.
+        arms: Arms of the spec.
+
+    Raises:
+        UsageError: The shape is `aggregates`.
+        DataError: A value is impossible, or missing under the rule `error`.
+    """
+    if isinstance(data, UnitsData):
+        units, counts = _units(next(iter(tables.values())), data, needs, arms)
+    elif isinstance(data, LogsData):
+        units, counts = _logs(tables, data, needs, arms)
+    else:
+        raise UsageError("The reference reads rows, shape 'aggregates' has none.")
+    stats: dict[str, dict[str, OutcomeStats | Unavailable]] = {arm: {} for arm in arms}
+    for need in needs:
+        for arm, outcome in _metric(need, units, arms).items():
+            stats[arm][need.metric] = outcome
+    sizes = Counter(arm for arm, _ in units)
+    intake = Intake(source="memory", engine="memory", fingerprint="", shape=data.shape, units=len(units), **counts)
+    return Reading(arms={arm: ArmStats(n=sizes[arm], outcomes=stats[arm]) for arm in arms}, intake=intake)
+
+
+def number_of(raw: Any) -> Number:
+    """A stored number as a fraction; None where it is missing.
+
+    Raises:
+        DataError: It is infinite.
+    """
+    if raw is None or (isinstance(raw, float) and math.isnan(raw)):
+        return None
+    if isinstance(raw, float) and math.isinf(raw):
+        raise DataError("A value must be finite, got an infinite one.", code="infinite_value")
+    return Fraction(raw)
+
+
+def _metric(need: Needs, units: Sequence[Unit], arms: Sequence[str]) -> dict[str, OutcomeStats | Unavailable]:
+    split = 1 if need.denominator is None else 2
+    read = [(arm, [get(column) for column in need.columns]) for arm, get in units]
+    missing = Counter(arm for arm, cells in read if any(gone for _, gone in cells[:split]))
+    if missing and need.missing == "error":
+        raise DataError(f"Metric '{need.metric}' allows no missing outcome.", code="missing_outcome")
+    means = [_mean([n for _, cells in read if not cells[i][1] and (n := cells[i][0]) is not None]) for i in range(len(need.columns))]
+    rows: dict[str, list[list[Fraction]]] = defaultdict(list)
+    filled: Counter[str] = Counter()
+    for arm, cells in read:
+        if need.missing == "drop" and any(gone for _, gone in cells[:split]):
+            continue
+        filled[arm] += any(gone for _, gone in cells[split:])
+        rows[arm].append([_fill(number, gone=gone, mean=None if i < split else means[i]) for i, (number, gone) in enumerate(cells)])
+    _check(need, [row for of_arm in rows.values() for row in of_arm])
+    for i, column in enumerate(need.columns):
+        if column.winsorize is not None:
+            _cap([row for of_arm in rows.values() for row in of_arm], i, column.winsorize)
+    return {arm: _outcome(need, rows[arm], missing[arm], filled[arm]) for arm in arms}
+
+
+def _fill(number: Number, *, gone: bool, mean: Fraction | None) -> Fraction:
+    if not gone:
+        assert number is not None  # noqa: S101 - the flag says so
+        return number
+    return (number or Fraction(0)) if mean is None else mean
+
+
+def _mean(numbers: Sequence[Fraction]) -> Fraction:
+    return sum(numbers, Fraction(0)) / len(numbers) if numbers else Fraction(0)
+
+
+def _check(need: Needs, rows: Sequence[Sequence[Fraction]]) -> None:
+    for i, column in enumerate(need.columns):
+        if column.values == "binary" and any(row[i] not in {0, 1} for row in rows):
+            raise DataError(f"Metric '{need.metric}' must be 0 or 1.", code="not_binary")
+        if column.values == "nonnegative" and any(row[i] < 0 for row in rows):
+            raise DataError(f"Metric '{need.metric}' must not be negative.", code="negative_value")
+
+
+def _cap(rows: Sequence[list[Fraction]], index: int, quantile: float) -> None:
+    """Cap at Hyndman and Fan's seventh quantile, unless that is the smallest value."""
+    ordered = sorted(float(row[index]) for row in rows)
+    if not ordered:
+        return
+    h = (len(ordered) - 1) * quantile
+    low, high = ordered[math.floor(h)], ordered[math.ceil(h)]
+    cap = low + (h - math.floor(h)) * (high - low)
+    if cap <= ordered[0]:
+        return
+    for row in rows:
+        row[index] = Fraction(cap) if float(row[index]) > cap else row[index]
+
+
+def _outcome(need: Needs, rows: Sequence[Sequence[Fraction]], missing: int, filled: int) -> OutcomeStats | Unavailable:
+    if not rows:
+        return Unavailable(code="all_missing" if missing else "no_units", reason="No unit has an outcome.")
+    n, k = len(rows), len(rows[0])
+    means = [sum((row[i] for row in rows), Fraction(0)) / n for i in range(k)]
+    cross = [[float(sum((row[i] - means[i]) * (row[j] - means[j]) for row in rows)) for j in range(k)] for i in range(k)]
+    binary = need.outcome.values == "binary"
+    return OutcomeStats(
+        moments=CoMoments(n=n, mean=np.array([float(mean) for mean in means]), cross=np.array(cross)),
+        missing=missing,
+        missing_covariate=filled,
+        minimum=None if binary else float(min(row[0] for row in rows)),
+        maximum=None if binary else float(max(row[0] for row in rows)),
+    )
+
+
+def _known(rows: Sequence[Row], arm: str, arms: Sequence[str]) -> tuple[list[tuple[str, Row]], dict[str, Any]]:
+    """Rows of the spec's arms with the arm's name, and the counts of the others."""
+    known: list[tuple[str, Row]] = []
+    unknown: Counter[str] = Counter()
+    without = 0
+    for row in rows:
+        if is_no_arm(row[arm]):
+            without += 1
+        elif (name := as_known_arm(row[arm], arms)) in arms:
+            known.append((name, row))
+        else:
+            unknown[name] += 1
+    return known, {"rows": len(rows), "rows_without_arm": without, "unknown_arms": dict(unknown)}
+
+
+def _units(rows: Sequence[Row], data: UnitsData, needs: Sequence[Needs], arms: Sequence[str]) -> tuple[list[Unit], dict[str, Any]]:
+    kept = [row for row in rows if all(row[name] == wanted for name, wanted in data.where.items())]
+    known, counts = _known(kept, data.arm, arms)
+    if data.unit is None:
+        return [(arm, _getter(row)) for arm, row in known], {**counts, "units_checked": False}
+    groups: dict[Any, list[tuple[str, Row]]] = defaultdict(list)
+    for arm, row in known:
+        if row[data.unit] is not None:
+            groups[row[data.unit]].append((arm, row))
+    whole = [group for group in groups.values() if len({arm for arm, _ in group}) == 1]
+    repeated = sum(len(group) - 1 for group in whole)
+    if repeated and data.repeated == "error":
+        raise DataError("Every unit must have one row.", code="repeated_units")
+    columns = [column.source for need in needs for column in need.columns if isinstance(column.source, str)]
+    units = [(group[0][0], _getter(_collapsed([row for _, row in group], columns, data.repeated))) for group in whole]
+    return units, {**counts, "repeated_rows": repeated, "units_in_two_arms": len(groups) - len(whole)}
+
+
+def _collapsed(rows: Sequence[Row], columns: Sequence[str], rule: str) -> Row:
+    if len(rows) == 1:
+        return rows[0]
+    made: dict[str, Any] = {}
+    for name in columns:
+        numbers = [n for row in rows if (n := number_of(row[name])) is not None]
+        total = sum(numbers, Fraction(0))
+        made[name] = None if not numbers else total if rule == "sum" else total / len(numbers)
+    return made
+
+
+def _getter(row: Row) -> Callable[[Column], tuple[Number, bool]]:
+    def get(column: Column) -> tuple[Number, bool]:
+        number = number_of(row[str(column.source)])
+        return number, number is None
+
+    return get
+
+
+def micros(raw: Any) -> int | None:
+    """Microseconds since 1970-01-01 UTC of a time, a date or ISO text."""
+    if raw is None:
+        return None
+    moment = dt.datetime.fromisoformat(raw) if isinstance(raw, str) else raw
+    if not isinstance(moment, dt.datetime):
+        moment = dt.datetime(moment.year, moment.month, moment.day, tzinfo=dt.UTC)
+    moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
+    return (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
+
+
+def _logs(
+    tables: Mapping[str, Sequence[Row]], data: LogsData, needs: Sequence[Needs], arms: Sequence[str]
+) -> tuple[list[Unit], dict[str, Any]]:
+    log = data.assignments
+    known, counts = _known(tables[log.table], log.arm, arms)
+    seen: dict[Any, list[tuple[str, int | None]]] = defaultdict(list)
+    for arm, row in known:
+        if row[log.unit] is not None:
+            seen[row[log.unit]].append((arm, micros(row[log.time])))
+    torn = {unit for unit, entries in seen.items() if len({arm for arm, _ in entries}) > 1}
+    starts = {unit: min(at for _, at in entries if at is not None) for unit, entries in seen.items()}
+    if data.exposures is not None:
+        starts = _exposed(tables[data.exposures.table], data, arms, seen, torn)
+        counts["assigned"] = {arm: sum(entries[0][0] == arm and unit not in torn for unit, entries in seen.items()) for arm in arms}
+        counts["population"] = "triggered"
+    counts |= {
+        "units_in_two_arms": len(torn),
+        "repeated_rows": sum(len(entries) - 1 for unit, entries in seen.items() if unit not in torn),
+    }
+    inside = {unit: at for unit, at in starts.items() if unit not in torn and unit in seen}
+    events, event_counts = _events(tables, data, needs, seen, inside)
+    units = [(seen[unit][0][0], _event_getter(events, unit, start, data)) for unit, start in inside.items()]
+    return units, {**counts, **event_counts}
+
+
+def _exposed(rows: Sequence[Row], data: LogsData, arms: Sequence[str], seen: Mapping[Any, Any], torn: set[Any]) -> dict[Any, int]:
+    log = data.exposures
+    assert log is not None  # noqa: S101 - asked by the caller
+    starts: dict[Any, int] = {}
+    for row in rows:
+        unit, at = row[log.unit], micros(row[log.time])
+        arm = row.get(log.arm)
+        if arm is not None and as_known_arm(arm, arms) not in arms:
+            continue
+        if at is not None:
+            starts[unit] = min(at, starts.get(unit, at))
+        if arm is not None and unit in seen and as_known_arm(arm, arms) != seen[unit][0][0]:
+            torn.add(unit)
+    return starts
+
+
+Event = tuple[int, Row]
+
+
+def _events(
+    tables: Mapping[str, Sequence[Row]], data: LogsData, needs: Sequence[Needs], seen: Mapping[Any, Any], inside: Mapping[Any, int]
+) -> tuple[dict[tuple[str, Any], list[Event]], dict[str, int]]:
+    """Timed events by fact and unit of those analysed, and the counts by class."""
+    sources = [column.source for need in needs for column in need.columns if isinstance(column.source, EventValue)]
+    found: dict[tuple[str, Any], list[Event]] = defaultdict(list)
+    counts: Counter[str] = Counter()
+    for fact in dict.fromkeys(source.fact for source in sources):
+        table = data.facts[fact]
+        reach = max((source.before_days or 0.0 for source in sources if source.fact == fact), default=0.0)
+        has_outcome = any(source.fact == fact and source.before_days is None for source in sources)
+        ids: set[Any] = set()
+        rows = sorted(tables[table.table], key=lambda row, t=table: (row[t.time] is None, micros(row[t.time]) or 0))
+        for row in rows:
+            event_id = row[table.event_id] if table.event_id else None
+            unit, at = row[table.unit], micros(row[table.time])
+            if event_id is not None and event_id in ids:
+                counts["duplicate_events"] += 1
+                continue
+            ids.add(event_id)
+            if unit not in seen:
+                counts["unknown_unit_events"] += 1
+            elif unit in inside and at is None:
+                counts["untimed_events"] += 1
+            elif unit in inside and at is not None:
+                found[fact, unit].append((at, row))
+                counts["early_events"] += at < inside[unit] - _day_micros(reach)
+                counts["late_events"] += has_outcome and data.window_days is not None and at >= inside[unit] + _day_micros(data.window_days)
+    names = ("duplicate_events", "unknown_unit_events", "untimed_events", "early_events", "late_events")
+    return found, {name: counts[name] for name in names}
+
+
+def _day_micros(days: float) -> int:
+    return round(days * 86_400_000_000)
+
+
+def _event_getter(
+    events: Mapping[tuple[str, Any], Sequence[Event]], unit: Any, start: int, data: LogsData
+) -> Callable[[Column], tuple[Number, bool]]:
+    def get(column: Column) -> tuple[Number, bool]:
+        source = column.source
+        assert isinstance(source, EventValue)  # noqa: S101 - logs hold nothing else
+        if source.before_days is not None:
+            low, high = start - _day_micros(source.before_days), start
+        else:
+            low, high = start, math.inf if data.window_days is None else start + _day_micros(data.window_days)
+        rows = [row for at, row in events.get((source.fact, unit), ()) if low <= at < high]
+        if source.value is None:
+            return Fraction(min(len(rows), 1) if column.any_event else len(rows)), False
+        numbers = [number_of(row[source.value]) for row in rows]
+        total = sum((number for number in numbers if number is not None), Fraction(0))
+        happened = any(number for number in numbers if number is not None)
+        return (Fraction(happened) if column.any_event else total), None in numbers
+
+    return get

