@@ -13,14 +13,14 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
-from typer.main import get_command
 from typer.models import ArgumentInfo
 
-from fairtrial.cli.app import app
+from fairtrial.cli.app import VERBS, build_verb
 from fairtrial.spec import data, experiment, metric, plan
 
 DOCS = Path(__file__).parent
@@ -132,8 +132,7 @@ def command(verb: str) -> str:
     usage = " ".join(["fairtrial", verb, *(p.usage for p in parameters if p.argument), "[OPTIONS]"])
     if all(p.argument for p in parameters):
         usage = usage.removesuffix(" [OPTIONS]")
-    function = next(found.callback for found in app.registered_commands if found.name == verb)
-    lines = [f"```text\n{usage}\n```", "", _reflowed(inspect.getdoc(function) or ""), ""]
+    lines = [f"```text\n{usage}\n```", "", _reflowed(inspect.getdoc(_function(verb)) or ""), ""]
     for parameter in parameters:
         lines += [f"`{parameter.shown}`", f':   <span class="type">{parameter.facts}</span>', "", f"    {parameter.help}", ""]
     return "\n".join(lines).rstrip()
@@ -179,12 +178,11 @@ class Parameter:
 
 def parameters_of(verb: str) -> list[Parameter]:
     """Arguments, then options, in the order of the signature."""
-    function = next(found.callback for found in app.registered_commands if found.name == verb)
+    function = _function(verb)
     hints = get_type_hints(function, include_extras=True)
-    command_of = cast("Any", get_command(app)).commands[verb]
-    spellings = {parameter.name: tuple(parameter.opts) for parameter in command_of.params}
+    spellings = {parameter.name: tuple(parameter.opts) for parameter in build_verb(verb).params}
     found: list[Parameter] = []
-    for name, parameter in inspect.signature(cast("Callable[..., Any]", function)).parameters.items():
+    for name, parameter in inspect.signature(function).parameters.items():
         kind, info = get_args(hints[name])
         argument = isinstance(info, ArgumentInfo)
         found.append(
@@ -198,6 +196,11 @@ def parameters_of(verb: str) -> list[Parameter]:
             )
         )
     return sorted(found, key=lambda p: not p.argument)
+
+
+def _function(verb: str) -> Callable[..., Any]:
+    found = VERBS[verb]
+    return cast("Callable[..., Any]", getattr(import_module(f"fairtrial.cli.{found.home}"), found.function))
 
 
 def settings(name: str) -> str:

@@ -40,6 +40,16 @@ def test_with_no_margin_an_alert_needs_the_corrected_test():
     assert guardrail_state(reading(0.01, 0.001, 0.02, 0.0, confirmed=True)) == "ALERT"
 
 
+def test_with_only_a_limit_harm_against_the_control_is_not_judged():
+    """IV.a: a guardrail such as latency (0, 200) declares a limit, no margin."""
+    slower = reading(5.0, 3.0, 7.0, None)
+    assert guardrail_state(slower) == "PASS"
+    assert is_non_inferior(slower)
+    near = HarmReading(harm=5.0, interval=Interval(low=3.0, high=7.0), margin=None, confirmed=False, possibly_beyond_limit=True)
+    assert guardrail_state(near) == "PASS"
+    assert not is_non_inferior(near)
+
+
 def test_non_inferior_is_the_whole_interval_within_the_margin():
     assert is_non_inferior(reading(3.0, -0.113711, 6.113711, 10.0))
     assert not is_non_inferior(reading(0.002, -0.004805, 0.010066, 0.005))

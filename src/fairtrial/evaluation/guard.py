@@ -43,7 +43,7 @@ def oriented(interval: Interval, *, increase_is_better: bool) -> Interval:
 
 def _confirmed(metrics: Sequence[MetricSpec], results: Mapping[str, Estimate | Unavailable], alpha: float) -> set[str]:
     """Guardrails without margin whose effect stays significant after Holm over all of them."""
-    strict = [(m.key, result) for m in metrics if not m.margin and isinstance(result := results[m.key], Estimate)]
+    strict = [(m.key, result) for m in metrics if not m.margin and m.max_value is None and isinstance(result := results[m.key], Estimate)]
     if not strict:
         return set()
     adjusted = adjust([result.p_value for _, result in strict], "holm", alpha=alpha).p_adjusted
@@ -64,13 +64,15 @@ def _read(metric: MetricSpec, result: Estimate | Unavailable, value: Interval | 
     decrease = metric.direction == "decrease"
     harm = oriented(bounds, increase_is_better=decrease)
     estimate = effect if decrease else -effect
-    beyond, surely = _beyond(metric, result.treatment, value)
+    margin = metric.margin if metric.margin is not None or metric.max_value is not None else 0.0
+    beyond, possibly, surely = _beyond(metric, result.treatment, value)
     reading = HarmReading(
         harm=estimate,
         interval=harm,
-        margin=metric.margin or 0.0,
+        margin=margin,
         confirmed=confirmed,
         beyond_limit=beyond,
+        possibly_beyond_limit=possibly,
         surely_beyond_limit=surely,
     )
     state = guardrail_state(reading)
@@ -78,20 +80,22 @@ def _read(metric: MetricSpec, result: Estimate | Unavailable, value: Interval | 
         status=state,
         harm=estimate,
         interval=harm,
-        margin=metric.margin or 0.0,
+        margin=margin,
         scale=scale,
         non_inferior=is_non_inferior(reading),
         reason=_sentence(metric, state, reading, relative=relative),
     )
 
 
-def _beyond(metric: MetricSpec, value: float, interval: Interval | None) -> tuple[bool, bool]:
+def _beyond(metric: MetricSpec, value: float, interval: Interval | None) -> tuple[bool, bool, bool]:
+    """Whether the treatment's value, any part of its interval, and all of it lie beyond the limit."""
     limit = metric.max_value
     if limit is None:
-        return False, False
-    if metric.direction == "decrease":
-        return value > limit, interval is not None and interval.low > limit
-    return value < limit, interval is not None and interval.high < limit
+        return False, False, False
+    sign = 1.0 if metric.direction == "decrease" else -1.0
+    ends = (value, value) if interval is None else (interval.low, interval.high)
+    worse = [sign * (end - limit) > 0 for end in ends]
+    return sign * (value - limit) > 0, any(worse) or interval is None, interval is not None and all(worse)
 
 
 def _sentence(metric: MetricSpec, state: str, reading: HarmReading, *, relative: bool) -> str:
@@ -101,4 +105,5 @@ def _sentence(metric: MetricSpec, state: str, reading: HarmReading, *, relative:
     span = f"{show(reading.interval.low)} to {show(reading.interval.high)}"
     words = {"PASS": "passes", "WARNING": "warns", "ALERT": "is in alarm", "UNAVAILABLE": "has no data"}[state]
     limit = f", limit {metric.max_value:g}" if metric.max_value is not None else ""
-    return f"guardrail {metric.key} {words}: harm {show(reading.harm)} ({span}), margin {show(reading.margin)}{limit}"
+    margin = "" if reading.margin is None else f", margin {show(reading.margin)}"
+    return f"guardrail {metric.key} {words}: harm {show(reading.harm)} ({span}){margin}{limit}"

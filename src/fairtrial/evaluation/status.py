@@ -41,7 +41,7 @@ def plan_status(
     enough = planned is None or all(units[arm] >= n for arm, n in planned.items())
     complete = (enough and min_days_met) or max_days_reached
     power, effect, lift = None, None, None
-    if control_value is not None and control_sd is not None and min(units.values()) >= 2:
+    if control_value is not None and control_sd is not None:
         power, effect, lift = sensitivity(spec, units, control_value, control_sd)
     status = PlanStatus(
         planned_n=None if planned is None else sum(planned.values()),
@@ -74,8 +74,8 @@ def planned_units(spec: ExperimentSpec) -> tuple[dict[str, int] | None, Literal[
     if spec.plan.sample_size is not None:
         total = spec.plan.sample_size
         if shares is None:
-            return None, "none", "a total was planned, but not the arms' shares"
-        return {arm: int(total * share + 1e-9) for arm, share in shares.items()}, "sample_size", "as declared"
+            return None, "none", "A total was planned, but not the arms' shares."
+        return {arm: int(total * share + 1e-9) for arm, share in shares.items()}, "sample_size", "As declared."
     plan = plan_experiment(spec)
     if isinstance(plan, Unavailable):
         return None, "none", plan.reason
@@ -109,7 +109,7 @@ def _reason(
     if not min_days_met:
         return f"The plan asks for {spec.plan.min_days} days; {days:.1f} have passed."
     if planned is None:
-        return f"No planned size ({why}); the data is read as complete."
+        return f"{why} No size was planned, so the data is read as complete."
     short = [f"{arm} {units[arm]:,} of {n:,}" for arm, n in planned.items() if units[arm] < n]
     if complete:
         return f"Every arm has its planned size ({sum(planned.values()):,} in total)."

@@ -42,7 +42,7 @@ class BaseMetricSpec(SpecModel):
     """What a NULL or NaN outcome of an assigned unit counts as: `zero`, `drop` (the unit is left out of
     this metric) or `error`. In data shape `logs` a unit without events counts as zero under every rule."""
     margin: Annotated[float, Field(ge=0)] | None = None
-    """Harm tolerated, >= 0: of a guardrail, or of a non-inferiority objective."""
+    """Harm tolerated, >= 0: of a guardrail (default 0, or none beside `max_value`), or of a non-inferiority objective."""
     margin_kind: Literal["absolute", "relative"] = "absolute"
     """`absolute` in the metric's unit, `relative` as a fraction of the control's value."""
     max_value: float | None = None

@@ -11,9 +11,10 @@ from fractions import Fraction
 from typing import Any
 
 from fairtrial.errors import DataError
-from fairtrial.warehouse.pushdown import Number, Scan
-from fairtrial.warehouse.terms import Centre, Term, deviation, missing
-from fairtrial.warehouse.unit_table import ARM, UnitTable, Value, as_known_arm, is_no_arm
+from fairtrial.warehouse.pushdown import Scan
+from fairtrial.warehouse.sums import ArmSums, by_arm, centre_of, is_finite, shifted_sum
+from fairtrial.warehouse.terms import Centre, Term
+from fairtrial.warehouse.unit_table import ARM, UnitTable, Value
 
 LOOK_ROWS = 1_000
 OFFSET_IN_SD = 5.0
@@ -170,35 +171,37 @@ def census(units: UnitTable, centres: Mapping[str, Centre], arms: Sequence[str])
         DataError: A number is infinite, or a number column holds text.
     """
     values = list(dict.fromkeys(units.values.values()))
-    scan = Scan(units=units)
+    present = {value: Term(value=value, fill=Fraction(0), mask=(value,)) for value in values}
+    scan = Scan(units=units, centres={term: _usable(centres.get(value.name, 0), term) for value, term in present.items()})
     for value in values:
         scan.count_missing(("missing", value.name), [value])
         scan.infinite(value)
         scan.present(value)
-        scan.ask(("sum", value.name), lambda value=value: _clean_sum(units, value, centres.get(value.name, 0)))
-    by_arm = {stored: row for stored, row in scan.run().items() if not is_no_arm(stored) and as_known_arm(stored, arms) in arms}
-    known = list(by_arm.values())
-    n = sum(int(row["n",]) for row in known)
-    absent = {value.name: sum(int(row["missing", value.name] or 0) for row in known) for value in values}
+        scan.total(present[value])
+    sums = by_arm(scan.run(), arms)
+    absent = {value.name: sum(arm.count("missing", value.name) for arm in sums.values()) for value in values}
     for value in values:
-        refuse_text(value, sum(int(row.get(("text", value.name)) or 0) for row in known))
-        _refuse_infinite(value, sum(int(row.get(("infinite", value.name)) or 0) for row in known))
-    means = {
-        value.name: _pooled_mean(
-            [row["sum", value.name] for row in known], n - absent[value.name], centres.get(value.name, 0)
-        )
-        for value in values
-    }  # fmt: skip
-    return Census(missing=absent, means=means, stored=tuple(by_arm))
+        refuse_text(value, sum(arm.count("text", value.name) for arm in sums.values()))
+        _refuse_infinite(value, sum(arm.count("infinite", value.name) for arm in sums.values()))
+    return Census(
+        missing=absent,
+        means={value.name: _pooled_mean(scan, term, list(sums.values()), absent[value.name]) for value, term in present.items()},
+        stored=tuple(stored for arm in sums.values() for stored in arm.spellings),
+    )
 
 
-def _clean_sum(units: UnitTable, value: Value, centre: Centre) -> Any:
-    return missing(units, value).ifelse(0.0, deviation(units, Term(value=value), centre)).sum()
+def _usable(centre: Centre, term: Term) -> Centre:
+    return centre if term.in_decimals or term.value.kind == "wide" else float(centre)
 
 
-def _pooled_mean(sums: Sequence[Number], n: int, centre: Centre) -> Fraction:
-    total = sum((Fraction(s) for s in sums if s is not None and math.isfinite(s)), Fraction(0))
-    return Fraction(centre) + total / n if n > 0 else Fraction(0)
+def _pooled_mean(scan: Scan, term: Term, arms: Sequence[ArmSums], absent: int) -> Fraction:
+    """Mean over the units of all arms that have a number; 0 where none has, or it is not finite."""
+    n = sum(arm.n for arm in arms) - absent
+    if n == 0 or not all(is_finite(number) for arm in arms for key, number in arm.numbers.items() if term in key):
+        return Fraction(0)
+    if term.kind == "float" or term.kind == "decimal":
+        return centre_of(scan, term, None) + sum(shifted_sum(scan, arm, term, 0, integer=True) for arm in arms) / n
+    return sum((shifted_sum(scan, arm, term, 0, integer=True) for arm in arms), Fraction(0)) / n
 
 
 def refuse_text(value: Value, count: int) -> None:

@@ -24,11 +24,11 @@ from fairtrial.warehouse.sums import (
     WORST_CONDITION,
     ArmSums,
     as_float,
+    by_arm,
     centre_of,
     co_moments,
     condition,
     is_finite,
-    merge,
     shifted_sum,
 )
 from fairtrial.warehouse.terms import EXACT_IN_FLOAT, Term
@@ -94,7 +94,7 @@ def measure(units: UnitTable, needs: Sequence[Needs], arms: Sequence[str], progr
         progress("scanning")
         scan = _scan(units, needs, plan, seen)
         raw = scan.run()
-        sums = _by_arm(raw, arms)
+        sums = by_arm(raw, arms)
         if not _complete(units, sums):
             scan = None
     if scan is None:
@@ -104,7 +104,7 @@ def measure(units: UnitTable, needs: Sequence[Needs], arms: Sequence[str], progr
         progress("scanning")
         scan = _scan(units, needs, plan, seen)
         raw = scan.run()
-        sums = _by_arm(raw, arms)
+        sums = by_arm(raw, arms)
     check_arms(raw, arms)
     _check_values(units, needs, plan, sums)
     scan, plan, sums = _sharpened(scan, needs, plan, sums, arms, progress)
@@ -248,18 +248,6 @@ def _ask_ranges(scan: Scan, need: Needs, plan: Plan) -> None:
                 scan.extreme(term, side)
 
 
-def _by_arm(raw: Mapping[object, dict[Any, Number]], arms: Sequence[str]) -> dict[str, ArmSums]:
-    grouped: dict[str, list[object]] = {}
-    for stored in raw:
-        if not is_no_arm(stored) and (name := as_known_arm(stored, arms)) in arms:
-            grouped.setdefault(name, []).append(stored)
-    found: dict[str, ArmSums] = {}
-    for name, spellings in grouped.items():
-        numbers = merge([raw[stored] for stored in spellings])
-        found[name] = ArmSums(n=int(numbers["n",]), stored=spellings[0], numbers=numbers)
-    return found
-
-
 def _complete(units: UnitTable, sums: Mapping[str, ArmSums]) -> bool:
     """Whether nothing was missing, text, NaN or infinite in the arms of the spec."""
     for arm in sums.values():
@@ -348,7 +336,7 @@ def _sharpened(
     for term in poor:
         centres[swap[term]] = {arm.stored: _mean_centre(scan, arm, term) for arm in sums.values()}
     again = _asked(Scan(units=scan.units, centres=centres), needs, better)
-    return again, better, _by_arm(again.run(), arms)
+    return again, better, by_arm(again.run(), arms)
 
 
 def _all_terms(plan: Plan) -> list[Term]:
@@ -412,7 +400,7 @@ def _settle_extremes(
     extra = Scan(units=scan.units)
     for side, term in plan.settled:
         extra.extreme(term, side)
-    more = _by_arm(extra.run(), arms)
+    more = by_arm(extra.run(), arms)
     return plan, {name: replace(arm, numbers={**more[name].numbers, **arm.numbers}) for name, arm in sums.items()}
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from fairtrial.stats.moments import CoMoments
 from fairtrial.warehouse.pushdown import Key, Number, Scan
 from fairtrial.warehouse.terms import HALF, Centre, Term
+from fairtrial.warehouse.unit_table import as_known_arm, is_no_arm
 
 WORST_CONDITION = 1e4
 """Largest sum((x - c)^2) / m2 that is accepted: a sum of 10^7 floats is good to about
@@ -31,13 +32,18 @@ class ArmSums:
 
     Attributes:
         n: Rows of the arm.
-        stored: The arm as stored: what centres by arm are keyed by.
+        spellings: The arm as stored, in one spelling or more.
         numbers: By key of the scan.
     """
 
     n: int
-    stored: object
+    spellings: tuple[object, ...]
     numbers: Mapping[Key, Number]
+
+    @property
+    def stored(self) -> object:
+        """The arm as stored: what centres by arm are keyed by."""
+        return self.spellings[0]
 
     def count(self, *key: object) -> int:
         """A count; 0 where it was not asked for or summed over no rows."""
@@ -120,16 +126,29 @@ def _is_constant(arm: ArmSums, term: Term) -> bool:
     return low is not None and low == high
 
 
-def merge(rows: Sequence[Mapping[Key, Number]]) -> dict[Key, Number]:
+def by_arm(raw: Mapping[object, Mapping[Key, Number]], arms: Sequence[str]) -> dict[str, ArmSums]:
+    """The sums of the spec's arms by name, out of a scan's rows by stored arm."""
+    grouped: dict[str, list[object]] = {}
+    for stored in raw:
+        if not is_no_arm(stored) and (name := as_known_arm(stored, arms)) in arms:
+            grouped.setdefault(name, []).append(stored)
+    found: dict[str, ArmSums] = {}
+    for name, spellings in grouped.items():
+        numbers = _merged([raw[stored] for stored in spellings])
+        found[name] = ArmSums(n=int(numbers["n",]), spellings=tuple(spellings), numbers=numbers)
+    return found
+
+
+def _merged(rows: Sequence[Mapping[Key, Number]]) -> dict[Key, Number]:
     """One set of aggregates for rows that name the same arm in different spellings."""
     merged = dict(rows[0])
     for row in rows[1:]:
         for key, number in row.items():
-            merged[key] = _merged(key, merged[key], number)
+            merged[key] = _combined(key, merged[key], number)
     return merged
 
 
-def _merged(key: Key, left: Number, right: Number) -> Number:
+def _combined(key: Key, left: Number, right: Number) -> Number:
     if left is None or right is None:
         return right if left is None else left
     if key[0] == "min":
