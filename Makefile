@@ -9,6 +9,8 @@ READY := $(VENV)/.ready
 SPARK_READY := $(SPARK)/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 WORKERS ?= 2
+# Python keeps what it compiled: without it every process compiles pandas and ibis anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test check test-slow test-spark bench docs dist lock format clean help
 

@@ -210,7 +210,7 @@ def _run_console(block: Block, shell: Shell) -> int:
 
 def _run_python(block: Block, names: dict[str, Any]) -> None:
     if ">>>" not in block.text:
-        exec(compile(block.text, block.place, "exec"), names)  # noqa: S102 the page's own code
+        exec(compile(block.text, block.place, "exec"), names)
         return
     test = doctest.DocTestParser().get_doctest(block.text, names, block.place, block.page, block.line)
     test.globs = names  # one namespace a page

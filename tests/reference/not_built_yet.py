@@ -3,33 +3,10 @@
 from __future__ import annotations
 
 NOT_BUILT_YET = {
-    # a_power: Power, sample size and minimum detectable effect
     # b_tests: Two-sample tests, intervals, effect sizes, ratio metrics, regression adjustment, clustering, resampling
-    "mann_whitney_u_test",
-    "mann_whitney_u_exact",
-    "kolmogorov_smirnov_two_sample",
-    "quantile_order_statistic_ci",
-    "log_transformed_t_test",
-    "winsorized_t_test",
-    "yuen_trimmed_mean_t_test",
-    "log1p_transformed_t_test",
-    "hodges_lehmann_shift",
-    "quantile_difference",
-    "mann_whitney_u_exact_permutation_with_ties",
-    "one_way_anova",
-    "kruskal_wallis",
-    "poisson_rate_difference_wald",
-    "poisson_rate_ratio_exact_test",
-    "lin_interacted_regression_adjustment",
-    "ancova_treatment_effect",
-    "post_stratified_difference",
-    "cluster_robust_difference",
-    "intraclass_correlation_anova",
-    "cluster_means_welch_t_test",
     "bootstrap_ci_one_sample",
     "bootstrap_ci_difference_in_means",
     "bootstrap_exact_se_of_mean",
-    "quantile_difference_from_order_statistic_interval",
     # c_multiple: Multiple testing: adjusted p-values and many-to-one comparisons
     "combined_p_value",
     "dunnett_critical_value",

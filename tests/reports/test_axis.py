@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,6 +70,14 @@ def test_margins_are_drawn_where_they_lie():
     placed = mark(span, scale)
     assert placed.margin is not None
     assert placed.margin < placed.low < scale.at(0.0)
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e-300, 1e-12, 1e12, 1e200])
+def test_no_magnitude_breaks_the_axis(scale: float):
+    span = Span(point=scale, low=-scale, high=2 * scale, primary=True)
+    shown = axis(domain([span]), lambda value, _: f"{value:g}", mirrored=False, title="")
+    assert 0.0 < shown.zero < 1.0
+    assert 3 <= len(shown.ticks) <= 9
 
 
 def test_an_effect_of_exactly_nothing_still_has_an_axis():

@@ -167,3 +167,13 @@ def test_ticks_carry_no_sign_on_a_mirrored_axis():
 def test_control_and_reordering_characters_never_reach_the_output():
     assert clean("a\x1b[31mb\u202ec\nd  e") == "a\N{REPLACEMENT CHARACTER}[31mb\N{REPLACEMENT CHARACTER}c d e"
     assert clean("معدل 转化 🛒") == "معدل 转化 🛒"
+
+
+@pytest.mark.parametrize("kind", ["proportion", "mean"])
+@pytest.mark.parametrize("scale", [5e-324, 1e-310, 1e-200, 1e-30, 1e-7, 1.0, 1e9, 1e30, 1e200])
+def test_no_magnitude_breaks_the_style(kind: str, scale: float):
+    interval = Interval(low=-scale, high=2 * scale)
+    style = effect_style(kind, scale, interval)
+    for text in (style.signed(scale), style.span(interval), precise(scale), tick(kind, scale, max(scale / 3, 5e-324), signed=True)):
+        assert len(text) < 48
+        assert not set("naif") & set(text)

@@ -51,7 +51,15 @@ def spark_session(tmp_path_factory):
     session.stop()
 
 
-@pytest.fixture(params=["duckdb", "sqlite", "postgres", pytest.param("spark", marks=pytest.mark.spark)])
+SPARK_MARKS = (
+    pytest.mark.spark,
+    # pyspark leaves the socket of each result to the garbage collector
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+)
+
+
+@pytest.fixture(params=["duckdb", "sqlite", "postgres", pytest.param("spark", marks=SPARK_MARKS)])
 def engine(request, tmp_path):
     match request.param:
         case "duckdb":

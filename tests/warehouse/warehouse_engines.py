@@ -59,6 +59,7 @@ class Postgres:
         with psycopg.connect(self.url, autocommit=True) as connection:
             for name, table in tables.items():
                 columns = ", ".join(f"{_quoted(field.name)} {_postgres_type(field.type)}" for field in table.schema)
+                connection.execute(f"DROP TABLE IF EXISTS {_quoted(name)}")
                 connection.execute(f"CREATE TABLE {_quoted(name)} ({columns})")
                 with connection.cursor().copy(f"COPY {_quoted(name)} FROM STDIN") as copy:
                     for row in table.to_pylist():

@@ -177,6 +177,7 @@ def _estimates(
     method = _lift_method(spec.plan.lift_method, contrast)
     lifts = lift_interval(contrast, alpha=alphas, alternative=batch.alternative, method=method)
     theta, saved = _adjustment(batch)
+    statistics, errors = _standardised(batch)
     columns = zip(
         batch.pairs,
         contrast.undefined.tolist(),
@@ -184,8 +185,8 @@ def _estimates(
         contrast.effect.tolist(),
         contrast.control.tolist(),
         contrast.treatment.tolist(),
-        contrast.std_error.tolist(),
-        _statistic(batch).tolist(),
+        errors.tolist(),
+        statistics.tolist(),
         contrast.df.tolist(),
         contrast.n_control.tolist(),
         contrast.n_treatment.tolist(),
@@ -219,7 +220,7 @@ def _estimates(
             alpha=alpha,
             alternative=batch.alternative,
             margin=margin,
-            method="fisher_exact" if small else batch.family.method,
+            method="fisher_exact" if small else batch.family.test_name(margin),
             interval_method=batch.family.interval_method,
             lift=treatment / control - 1.0 if control > 0 else None,
             lift_interval=Interval(low=lift[1], high=lift[2]) if bounded else None,
@@ -265,10 +266,12 @@ def _control_sds(batch: Batch) -> dict[Pair, float]:
     return {pair: float(sd) for pair, sd, undefined in zip(batch.pairs, spread, contrast.undefined, strict=True) if not undefined}
 
 
-def _statistic(batch: Batch) -> Floats:
-    if isinstance(batch.contrast, ProportionContrast):
-        return batch.contrast.statistic
-    return (batch.contrast.effect - batch.margins) / batch.contrast.std_error
+def _standardised(batch: Batch) -> tuple[Floats, Floats]:
+    """Statistic and standard error under the null hypothesis that was tested."""
+    contrast = batch.contrast
+    if isinstance(contrast, ProportionContrast):
+        return contrast.statistic_at(batch.margins), contrast.std_error_at(batch.margins)
+    return (contrast.effect - batch.margins) / contrast.std_error, contrast.std_error
 
 
 def _lift_method(declared: LiftMethod, contrast: ArmContrast) -> Literal["delta", "log", "fieller"]:

@@ -13,7 +13,7 @@ from fairtrial.stats.batch import Present, expand
 from fairtrial.stats.contrast import Contrast, linear_contrast
 from fairtrial.stats.lift import ArmValues
 from fairtrial.stats.moments import CoMoments
-from fairtrial.stats.proportions import ProportionContrast
+from fairtrial.stats.proportions import ProportionContrast, name_of_test
 from fairtrial.stats.result import Unavailable
 
 
@@ -37,9 +37,8 @@ class Family(Protocol):
         """Whether a covariate is used."""
         ...
 
-    @property
-    def method(self) -> str:
-        """Name of the test."""
+    def test_name(self, margin: float = 0.0) -> str:
+        """Name of the test of `effect = margin`."""
         ...
 
     @property
@@ -70,10 +69,9 @@ class Proportions:
         """Whether a covariate is used."""
         return False
 
-    @property
-    def method(self) -> str:
-        """Name of the test."""
-        return "two_proportion_z_pooled" if self.ci_method == "score" else f"{self.ci_method.replace('-', '_')}_inversion"
+    def test_name(self, margin: float = 0.0) -> str:
+        """Name of the test of `effect = margin`."""
+        return name_of_test(self.ci_method, margin)
 
     @property
     def interval_method(self) -> str:
@@ -96,9 +94,8 @@ class Means:
         """Whether a covariate is used."""
         return self.present[2]
 
-    @property
-    def method(self) -> str:
-        """Name of the test."""
+    def test_name(self, margin: float = 0.0) -> str:  # noqa: ARG002 one name at any margin
+        """Name of the test of `effect = margin`."""
         _, ratio, adjusted, _ = self.present
         base = "ratio_delta" if ratio else "welch_t"
         return f"cuped_{base}" if adjusted else base
@@ -106,7 +103,7 @@ class Means:
     @property
     def interval_method(self) -> str:
         """Name of the interval."""
-        return "normal" if self.present[1] else "welch_t"
+        return "normal" if self.present[1] else "t"
 
 
 def _units(moments: Sequence[CoMoments]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -17,6 +17,8 @@ from fairtrial.reports.view_models import AxisView, MarkView, TickView
 
 PAD = 0.06
 MOST_TICKS = 7
+TINIEST = 1e-250
+"""Below this, numbers cannot be told from zero on any axis."""
 MUST_ROOM, TYPICAL_ROOM = 1.6, 2.5
 """Lesser rows may reach this many times as far as the primary, or as the typical row, before they are cut."""
 
@@ -74,13 +76,13 @@ def domain(spans: Sequence[Span]) -> Domain | None:
     reach = [_reach(span) for span in spans]
     must = max((r for r, span in zip(reach, spans, strict=True) if span.primary), default=0.0)
     limit = max(MUST_ROOM * must, TYPICAL_ROOM * statistics.median(reach))
-    if limit == 0.0:
-        limit = 1.0
+    if limit < TINIEST:
+        return Domain(low=-1.0, high=1.0)
     lows = [max(low, -limit) for low in (_ends(span)[0] for span in spans)]
     highs = [min(high, limit) for high in (_ends(span)[1] for span in spans)]
     margins = [span.margin for span in spans if span.margin is not None and abs(span.margin) <= limit]
     low, high = min(0.0, *lows, *margins), max(0.0, *highs, *margins)
-    width = high - low or 2.0
+    width = high - low
     low, high = min(low - PAD * width, -0.14 * width), max(high + PAD * width, 0.14 * width)
     return Domain(low=low, high=high)
 

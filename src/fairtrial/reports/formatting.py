@@ -25,6 +25,8 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SMALLEST_P = 1e-4
 LARGEST_P = 0.9995
 MOST_DECIMALS = 6
+TINIEST = 1e-250
+"""Below this, a number is shown as zero: its power of ten would leave the range of doubles."""
 LARGEST_PLAIN = 1e12
 HIDDEN = {"Cc", "Cs", "Zl", "Zp"}
 DIRECTIONAL = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
@@ -226,7 +228,7 @@ def _fit(value: float, interval: Interval, *, factor: float, unit: str, least: i
     """Find decimals (or a power of ten) that show two digits of the interval's half-width."""
     finite = [factor * x for x in (value, interval.low, interval.high) if math.isfinite(x)]
     largest = max((abs(x) for x in finite), default=0.0)
-    if largest == 0.0:
+    if largest < TINIEST:
         return NumberStyle(factor=factor, decimals=least, unit=unit)
     spread = _spread(value, interval) * factor
     exponent = math.floor(math.log10(largest))

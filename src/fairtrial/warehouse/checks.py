@@ -65,7 +65,7 @@ def count_repeats(units: UnitTable, arms: Sequence[str]) -> Repeats:
     table = mine.table
     named = table.filter(table[UNIT].notnull())
     per_unit = _per_unit(named)
-    two = (per_unit.first_arm != per_unit.last_arm).cast("int64")
+    two = (per_unit.first_arm != per_unit.last_arm).cast("int32")
     asked = per_unit.agg(rows=per_unit.n.sum(), units=per_unit.count(), two=two.sum(), two_rows=(two * per_unit.n).sum())
     rows, distinct, two_arms, two_rows = (int(number or 0) for number in units.source.rows(asked)[0])
     total = int(units.source.rows(table.agg(n=table.count()))[0][0])

@@ -144,7 +144,7 @@ class _Fact:
             "late": timed & (joined["at"] >= joined.start + self._window) if self._has_outcome() and self._window else inside & ~inside,
             **{f"gone{index}": self._missing(joined, index) for index in range(len(self._names))},
         }
-        row = self._source.rows(joined.agg(**{name: flag.cast("int64").sum() for name, flag in asked.items()}))[0]
+        row = self._source.rows(joined.agg(**{name: flag.cast("int32").sum() for name, flag in asked.items()}))[0]
         numbers = [int(number or 0) for number in row]
         counts = EventCounts(
             duplicates=duplicates, unknown_unit=numbers[0], outside=numbers[1], untimed=numbers[2], early=numbers[3], late=numbers[4]

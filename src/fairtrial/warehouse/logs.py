@@ -169,8 +169,8 @@ def _triggered(source: Source, exposures: LogTable, units: Any, arms: Sequence[s
 
 
 def _counted(source: Source, units: Any, by_arm: Mapping[object, int], arms: Sequence[str], log: Any, notes: tuple[str, ...]) -> Population:
-    whole = (units.torn == 0).cast("int64")
-    lost = (units[START].isnull() & (units.inside == 1)).cast("int64")
+    whole = (units.torn == 0).cast("int32")
+    lost = (units[START].isnull() & (units.inside == 1)).cast("int32")
     asked = units.group_by("first_arm").agg(
         whole=whole.sum(), torn=units.torn.sum(), repeated=(whole * (units.n - 1)).sum(), lost=lost.sum()
     )

@@ -199,9 +199,9 @@ def _pooled_mean(scan: Scan, term: Term, arms: Sequence[ArmSums], absent: int) -
     n = sum(arm.n for arm in arms) - absent
     if n == 0 or not all(is_finite(number) for arm in arms for key, number in arm.numbers.items() if term in key):
         return Fraction(0)
-    if term.kind == "float" or term.kind == "decimal":
-        return centre_of(scan, term, None) + sum(shifted_sum(scan, arm, term, 0, integer=True) for arm in arms) / n
-    return sum((shifted_sum(scan, arm, term, 0, integer=True) for arm in arms), Fraction(0)) / n
+    total = sum((shifted_sum(scan, arm, term, 0, integer=True) for arm in arms), Fraction(0))
+    about = centre_of(scan, term, None) if term.kind in {"float", "decimal"} else Fraction(0)
+    return about + total / n
 
 
 def refuse_text(value: Value, count: int) -> None:

@@ -334,7 +334,7 @@ def _sharpened(
     )
     centres: dict[Term, Any] = {swap.get(term, term): centre for term, centre in scan.centres.items()}
     for term in poor:
-        centres[swap[term]] = {arm.stored: _mean_centre(scan, arm, term) for arm in sums.values()}
+        centres[swap[term]] = {stored: _mean_centre(scan, arm, term) for arm in sums.values() for stored in arm.spellings}
     again = _asked(Scan(units=scan.units, centres=centres), needs, better)
     return again, better, by_arm(again.run(), arms)
 

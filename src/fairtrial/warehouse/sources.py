@@ -34,6 +34,7 @@ SCHEMES = ("duckdb", "sqlite", "postgresql", "postgres", "spark")
 CONNECT_TIMEOUT_SECONDS = 10
 SPARK_SETTINGS = {
     "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.shuffle.partitions": "2",

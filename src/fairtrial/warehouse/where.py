@@ -29,7 +29,7 @@ def filtered(table: Any, where: Mapping[str, Scalar]) -> Any:
                     f"`where` compares like with like: column {name!r} holds {kind}, got {wanted!r}.",
                     hint="Write the value without quotes.",
                 )
-            table = table.filter(column.cast("int64") == int(wanted) if kind.is_boolean() else column == wanted)
+            table = table.filter(column.cast("int32") == int(wanted) if kind.is_boolean() else column == wanted)
         else:
             table = table.filter(column == str(wanted))
     return table
