@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
-sys.path.insert(0, str(ROOT / "docs"))
-sys.path.insert(0, str(ROOT / "tests" / "warehouse"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "warehouse"))
+sys.path.insert(0, str(Path(__file__).parent.parent.parent / "docs"))
 
 import throwaway_postgres
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="session")

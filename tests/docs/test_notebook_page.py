@@ -44,5 +44,5 @@ def test_both_scorecards_show_themselves(executed):
 def test_it_says_what_its_text_promises(executed):
     said = "".join(output.text for output in outputs_of(executed) if output.output_type == "stream")
     assert "lift +43.1%" in said
-    assert "'loud': 'NO_LAUNCH'} -> quiet" in said
+    assert "{'loud': 'NO_LAUNCH', 'quiet': 'LAUNCH'} -> quiet" in said
     assert "variance saved: " in said

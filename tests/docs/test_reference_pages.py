@@ -236,9 +236,11 @@ def test_a_choice_of_method_has_its_row(choice):
 
 
 def test_every_method_that_a_scorecard_names_has_its_row():
-    present = [(True, ratio, covariate, False) for ratio in (False, True) for covariate in (False, True)]
-    named = {Proportions("score").method, "fisher_exact", *(Means(p).method for p in present), *METHOD_NAMES}
-    assert sorted(named - set(rows(page("methods.md")))) == []
+    families = [Proportions(choice) for choice in get_args(CiMethod)]
+    families += [Means((True, ratio, covariate, False)) for ratio in (False, True) for covariate in (False, True)]
+    named = {"fisher_exact", *METHOD_NAMES, *(family.interval_method for family in families)}
+    named |= {family.test_name(margin) for family in families for margin in (0.0, 0.1)}
+    assert sorted(name for name in named if f"`{name}`" not in page("methods.md")) == []
 
 
 def test_every_public_name_is_on_the_python_page():

@@ -98,19 +98,26 @@ def test_tiny_and_huge_numbers_share_a_power_of_ten():
 
 
 @given(
-    effect=st.floats(-1e6, 1e6).filter(lambda x: abs(x) > 1e-9),
     half=st.floats(1e-6, 1e6),
+    nearness=st.floats(0.002, 1.0),
+    sign=st.sampled_from([-1, 1]),
     kind=st.sampled_from(["proportion", "mean"]),
 )
 @settings(deadline=None, max_examples=300)
-def test_an_end_within_a_thousandth_of_the_interval_keeps_its_sign(effect: float, half: float, kind: str):
-    """An interval that excludes 0 is seen to exclude it, unless its end is nearer to 0 than 1/1000 of its width."""
+def test_an_interval_that_excludes_zero_is_seen_to_exclude_it(half: float, nearness: float, sign: int, kind: str):
+    """Digits are added until an end near zero shows its sign, down to 1/500 of the half-width."""
+    effect = sign * half * (1 + nearness)
     interval = Interval(low=effect - half, high=effect + half)
-    shown = effect_style(kind, effect, interval)
+    style = effect_style(kind, effect, interval)
     for end in (interval.low, interval.high):
-        if abs(end) > half / 500 and half > 1e-9 * abs(effect):
-            text = shown.signed(end)
-            assert text[0] == ("+" if end > 0 else MINUS)
+        assert style.signed(end)[0] == ("+" if sign > 0 else MINUS)
+
+
+def test_digits_are_added_only_where_rounding_would_hide_an_end():
+    near = Interval(low=0.00004, high=0.19596)
+    assert effect_style("mean", 0.098, near).span(near) == "[+0.00004, +0.19596]"
+    plain = Interval(low=0.02, high=0.176)
+    assert effect_style("mean", 0.098, plain).span(plain) == "[+0.020, +0.176]"
 
 
 @given(value=st.floats(-1e9, 1e9), decimals=st.integers(0, 6))

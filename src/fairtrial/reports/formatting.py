@@ -239,7 +239,8 @@ def _fit(value: float, interval: Interval, *, factor: float, unit: str, least: i
     if -4 <= exponent < 12:
         return NumberStyle(factor=factor, decimals=min(decimals, MOST_DECIMALS + 2), unit=unit)
     power = f" {TIMES} 10{str(exponent).translate(SUPERSCRIPTS)}"
-    digits = min(max(needed + exponent, 1), MOST_DECIMALS)
+    scaled = [x * 10.0**-exponent for x in finite]
+    digits = min(_until_zero_is_zero(max(needed + exponent, 1), scaled), MOST_DECIMALS)
     return NumberStyle(factor=factor * 10.0**-exponent, decimals=digits, unit=power + (unit if unit != "%" else " %"))
 
 

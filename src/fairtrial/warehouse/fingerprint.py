@@ -27,7 +27,7 @@ def fingerprint(
         rows: Rows read.
         totals: By arm: counts and integer totals.
     """
-    name = source.rpartition("/")[2] if "://" not in source else source
+    name = source if "://" in source else source.rpartition("/")[2]
     content = {
         "source": name,
         "columns": sorted(set(columns)),

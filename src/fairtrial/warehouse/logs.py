@@ -62,9 +62,9 @@ def read_logs(source: Source, data: LogsData, needs: Sequence[Needs], arms: Sequ
     """
     facts_of(needs)
     unit_as_text = _units_differ(source, data, needs)
-    progress("finding units and their starts")
+    progress("Finding the units and their starts")
     found = _population(source, data, arms, as_text=unit_as_text)
-    progress("counting events")
+    progress("Counting events")
     tables, counts = event_tables(source, data, needs, found.assigned, as_text=unit_as_text)
     units = _unit_table(source, found, tables)
     measured = measure(units, needs, arms, progress)

@@ -91,17 +91,17 @@ def measure(units: UnitTable, needs: Sequence[Needs], arms: Sequence[str], progr
     plan = _plain_plan(units, needs, seen, known)
     raw: dict[object, dict[Any, Number]] = {}
     if not (capped or seen.incomplete or _has_flags(units) or (known is not None and not known.complete)):
-        progress("scanning")
+        progress("Scanning the data")
         scan = _scan(units, needs, plan, seen)
         raw = scan.run()
         sums = by_arm(raw, arms)
         if not _complete(units, sums):
             scan = None
     if scan is None:
-        progress("counting missing values")
+        progress("Counting missing values")
         found = census(units, seen.centres, arms)
         plan, notes = _careful_plan(units, needs, found)
-        progress("scanning")
+        progress("Scanning the data")
         scan = _scan(units, needs, plan, seen)
         raw = scan.run()
         sums = by_arm(raw, arms)
@@ -205,10 +205,10 @@ def _scan(units: UnitTable, needs: Sequence[Needs], plan: Plan, seen: Look) -> S
         for term in terms:
             centre = seen.centres.get(term.value.name, 0)
             centres[term] = centre if term.in_decimals or term.value.kind == "wide" else float(centre)
-    return _asked(Scan(units=units, centres=centres), needs, plan)
+    return asked(Scan(units=units, centres=centres), needs, plan)
 
 
-def _asked(scan: Scan, needs: Sequence[Needs], plan: Plan) -> Scan:
+def asked(scan: Scan, needs: Sequence[Needs], plan: Plan) -> Scan:
     """The scan with everything that the metrics need asked for."""
     for need in needs:
         terms = plan.terms[need.metric]
@@ -326,7 +326,7 @@ def _sharpened(
     poor = [term for term in _all_terms(plan) if _is_poor(scan, term, sums)]
     if not poor:
         return scan, plan, sums
-    progress("scanning again about the means")
+    progress("Scanning again about the means")
     swap = {term: replace(term, halves=term.value.kind == "wide") for term in poor}
     better = Plan(
         terms={metric: tuple(swap.get(term, term) for term in terms) for metric, terms in plan.terms.items()},
@@ -335,7 +335,7 @@ def _sharpened(
     centres: dict[Term, Any] = {swap.get(term, term): centre for term, centre in scan.centres.items()}
     for term in poor:
         centres[swap[term]] = {stored: _mean_centre(scan, arm, term) for arm in sums.values() for stored in arm.spellings}
-    again = _asked(Scan(units=scan.units, centres=centres), needs, better)
+    again = asked(Scan(units=scan.units, centres=centres), needs, better)
     return again, better, by_arm(again.run(), arms)
 
 

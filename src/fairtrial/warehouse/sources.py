@@ -331,7 +331,7 @@ def _open_postgres(url: str) -> Source:
     settings = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **options, **{key: value for key, value in given.items() if value is not None}}
     try:
         connection = psycopg.connect(autocommit=True, **settings)
-        connection.read_only = True
+        connection.execute("SET default_transaction_read_only = on")
         backend = ibis.postgres.from_connection(connection)
     except psycopg.Error as error:
         first = str(error).strip().splitlines()[0]

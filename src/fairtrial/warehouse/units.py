@@ -129,7 +129,7 @@ def _checked(
         key = seen.key(print_of_data, str(data.unit), units.source)
         if seen.knows(key):
             return Repeats(rows=0, units=0)
-    progress("checking that units are unique")
+    progress("Checking that every unit is there once")
     if is_unique(units):
         if key:
             seen.remember(key)
