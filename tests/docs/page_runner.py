@@ -19,6 +19,8 @@ import os
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 import textwrap
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +38,7 @@ DOCS = ROOT / "docs"
 COLUMNS = "80"
 FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)\n(?P<text>.*?)^(?P=indent)(?P=ticks) *$", re.MULTILINE | re.DOTALL)
 TITLE = re.compile(r'title="([^"]+)"')
+PROGRAM = Path(sys.executable).parent / "fairtrial"
 STEP = "· "
 BASE = {"key": "example", "arms": ["control", "treatment"], "metrics": [{"key": "converted", "kind": "proportion", "role": "primary"}]}
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -67,9 +70,15 @@ class Command:
 
 @dataclass(kw_only=True)
 class Shell:
-    """Runs commands in the current folder and remembers the last exit code."""
+    """Runs commands in the current folder and remembers the last exit code.
+
+    Attributes:
+        replace: Text of a page by what stands for it on this machine.
+        installed: Whether `fairtrial` is the installed program, a process of its own, or its main function in this one.
+    """
 
     replace: Mapping[str, str] = field(default_factory=dict[str, str])
+    installed: bool = False
     code: int = 0
 
     def run(self, command: str) -> str:
@@ -95,7 +104,12 @@ class Shell:
             return f"{self.code}\n", ""
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            if program == "fairtrial":
+            if program == "fairtrial" and self.installed:
+                done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
+                out.write(done.stdout)
+                err.write(done.stderr)
+                self.code = done.returncode
+            elif program == "fairtrial":
                 self.code = _exit_code(lambda: main(arguments))
             elif program == "python":
                 self.code = _exit_code(lambda: runpy.run_path(arguments[0], run_name="__main__"))
@@ -147,7 +161,9 @@ def commands_of(block: Block) -> list[Command]:
     return found
 
 
-def run_page(page: Path, folder: Path, *, replace: Mapping[str, str] | None = None, without: tuple[str, ...] = ()) -> int:
+def run_page(
+    page: Path, folder: Path, *, replace: Mapping[str, str] | None = None, without: tuple[str, ...] = (), installed: bool = False
+) -> int:
     """Run every block of a page in `folder`.
 
     Args:
@@ -155,11 +171,12 @@ def run_page(page: Path, folder: Path, *, replace: Mapping[str, str] | None = No
         folder: An empty folder.
         replace: Text of the page that stands for something of this machine (an address), by its text here.
         without: Blocks that hold one of these texts are passed over.
+        installed: Whether commands run as the installed program, in processes of their own.
 
     Returns:
         How many commands and pieces of Python were run.
     """
-    shell, names, ran = Shell(replace=replace or {}), {"__name__": "__main__"}, 0
+    shell, names, ran = Shell(replace=replace or {}, installed=installed), {"__name__": "__main__"}, 0
     with contextlib.chdir(folder), _terminal():
         for block in blocks_of(page):
             if not any(text in block.text for text in without):

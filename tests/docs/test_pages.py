@@ -23,7 +23,12 @@ PAGES = [path for path in sorted(DOCS.rglob("*.md")) if path.relative_to(DOCS).a
 CONNECT = DOCS / "howto" / "connect.md"
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_readme_runs_as_it_is_written(tmp_path: Path):
+    """Its commands run as the installed program."""
+    assert run_page(ROOT / "README.md", tmp_path, installed=True) >= 7
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_page_runs_as_it_is_written(page: Path, tmp_path: Path):
     run_page(page, tmp_path)
 

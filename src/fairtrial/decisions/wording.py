@@ -40,7 +40,10 @@ def next_steps(verdict: Verdict | None, reason: str, state: State, evidence: Evi
         "guardrail": ("Find out why the guardrail moved before anything else.", "Mend it and test again."),
         "harm": ("Find out why the treatment does worse.",),
         "guardrail_unavailable": ("Get the guardrail's data: no data is not a pass.",),
-        "strong": ("Launch.", "Keep the guardrails on watch after the launch."),
+        "strong": (
+            "Launch.",
+            "Keep the guardrails on watch after the launch." if evidence.guardrails else "Name guardrails to watch after the launch.",
+        ),
         "practical": ("Launch in stages while guardrails are monitored.",),
         "small": ("Weigh the gain against what it costs to launch and to keep.",),
         "futile": ("Do not launch: an effect worth launching is ruled out.", "Try a bolder change."),
@@ -103,8 +106,10 @@ def _compare(size: float, bounds: Interval, threshold: float, source: str, *, re
         return f"the estimated improvement of {estimated} reaches {source} of {wanted}"
     if bounds.high < threshold:
         return f"the whole interval lies below {source} of {wanted}"
+    if size < 0:
+        return f"the estimate is a loss of {_show(-size, relative=relative)}, and {source} is an improvement of {wanted}"
     return f"the estimated improvement of {estimated} is below {source} of {wanted}"
 
 
 def _show(value: float, *, relative: bool) -> str:
-    return f"{100 * value:.1f}%" if relative else f"{value:.4g}"
+    return f"{100 * value:.3g}%" if relative else f"{value:.4g}"

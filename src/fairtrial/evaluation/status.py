@@ -110,7 +110,7 @@ def _reason(
         return f"The plan asks for {spec.plan.min_days} days; {days:.1f} have passed."
     if planned is None:
         return f"{why} No size was planned, so the data is read as complete."
-    short = [f"{arm} {units[arm]:,} of {n:,}" for arm, n in planned.items() if units[arm] < n]
+    short = [f"{arm!r} has {units[arm]:,} of {n:,}" for arm, n in planned.items() if units[arm] < n]
     if complete:
         return f"Every arm has its planned size ({sum(planned.values()):,} in total)."
     return f"Units are still missing: {', '.join(short)}."
