@@ -10,6 +10,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from fairtrial.errors import DataError
 from fairtrial.warehouse.pushdown import Scan
 from fairtrial.warehouse.sums import ArmSums, by_arm, centre_of, is_finite, shifted_sum
@@ -81,14 +83,14 @@ def _centre(sample: Sequence[Any], value: Value) -> Centre:
     if not sample or value.is_bit:
         return 0
     middle = statistics.median_low(sample)
-    deviations = [float(number - middle) for number in sample]
-    shift = math.fsum(deviations) / len(deviations)
-    spread = math.sqrt(math.fsum((d - shift) ** 2 for d in deviations) / len(deviations))
-    if spread == 0 or value.kind in {"narrow", "wide"}:
-        return 0 if spread > 0 and abs(float(middle) + shift) <= OFFSET_IN_SD * spread else middle
-    if abs(float(middle) + shift) <= OFFSET_IN_SD * spread:
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviations = np.array([float(number - middle) for number in sample])
+        shift, spread = float(deviations.mean()), float(deviations.std())
+    if spread == 0:
+        return middle
+    if not math.isfinite(spread) or abs(float(middle) + shift) <= OFFSET_IN_SD * spread:
         return 0
-    return _short(middle, spread)
+    return middle if value.kind in {"narrow", "wide"} else _short(middle, spread)
 
 
 def _short(middle: float | Decimal, spread: float) -> Centre:

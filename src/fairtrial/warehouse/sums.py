@@ -82,10 +82,13 @@ def co_moments(scan: Scan, arm: ArmSums, terms: Sequence[Term], n: int) -> CoMom
     for i, left in enumerate(terms):
         about = Fraction(0) if _sums_integers(arm, left) else centre_of(scan, left, arm.stored)
         mean[i] = float(about + shifted_sum(scan, arm, left, n, integer=_sums_integers(arm, left)) / n)
+        if constant[i]:
+            mean[i] = float(arm.numbers["min", left])
         for j in range(i, k):
             if n > 1 and not (constant[i] or constant[j]):
                 cross[i, j] = cross[j, i] = float(_cross(scan, arm, left, terms[j], n))
-    np.fill_diagonal(cross, np.maximum(np.diagonal(cross), 0.0))
+    flat = np.diagonal(cross) <= 0.0
+    cross[flat, :] = cross[:, flat] = 0.0  # what does not vary does not vary with anything
     return CoMoments(n=n, mean=mean, cross=cross)
 
 
