@@ -135,10 +135,11 @@ def _exit_code(call: Callable[[], object]) -> int:
 def blocks_of(page: Path) -> list[Block]:
     """Every fenced block of a page, in order."""
     text = page.read_text(encoding="utf-8")
-    return [_block(page, text, match) for match in FENCE.finditer(text)]
+    return [block_at(page, text, match) for match in FENCE.finditer(text)]
 
 
-def _block(page: Path, text: str, match: re.Match[str]) -> Block:
+def block_at(page: Path, text: str, match: re.Match[str]) -> Block:
+    """The block that a match of FENCE found."""
     info = match["info"].strip()
     title = TITLE.search(info)
     return Block(
@@ -177,15 +178,16 @@ def run_page(
         How many commands and pieces of Python were run.
     """
     shell, names, ran = Shell(replace=replace or {}, installed=installed), {"__name__": "__main__"}, 0
-    with contextlib.chdir(folder), _terminal():
+    with contextlib.chdir(folder), terminal():
         for block in blocks_of(page):
             if not any(text in block.text for text in without):
-                ran += _run_block(block, shell, names)
+                ran += run_block(block, shell, names)
     return ran
 
 
 @contextlib.contextmanager
-def _terminal() -> Iterator[None]:
+def terminal() -> Iterator[None]:
+    """A terminal of 80 columns, without settings of this machine."""
     before = dict(os.environ)
     os.environ["COLUMNS"] = COLUMNS
     os.environ.pop("FAIRTRIAL_CATALOG", None)
@@ -196,7 +198,8 @@ def _terminal() -> Iterator[None]:
         os.environ.update(before)
 
 
-def _run_block(block: Block, shell: Shell, names: dict[str, Any]) -> int:
+def run_block(block: Block, shell: Shell, names: dict[str, Any]) -> int:
+    """Run one block; how many commands and pieces of Python it was."""
     if block.title is not None:
         target = Path(block.title)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,8 @@ import pytest
 nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed (dependency group docs)")
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed (dependency group docs)")
 
+pytestmark = pytest.mark.xdist_group("notebook")
+
 NOTEBOOK = Path(__file__).parent.parent.parent / "docs" / "notebook.ipynb"
 
 

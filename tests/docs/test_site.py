@@ -17,6 +17,9 @@ import yaml
 from page_runner import DOCS, ROOT
 
 LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "embed": "src", "object": "data"}
+pytestmark = pytest.mark.xdist_group("site")
+"""One worker builds the site once."""
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -129,7 +132,7 @@ def test_a_browser_asks_no_other_host_and_nothing_overflows_on_a_phone(site: Pat
             browser = play.chromium.launch(executable_path=CHROMIUM, args=flags)
             page = browser.new_page(viewport={"width": 360, "height": 740})
             page.on("request", lambda request: asked.append(request.url))
-            for name in ("", "tutorial/", "notebook/", "reference/spec/", "reference/decisions/"):
+            for name in ("", "tutorial/", "notebook/", "reference/decisions/"):
                 page.goto(home + name, wait_until="networkidle")
                 wide = page.evaluate("document.documentElement.scrollWidth")
                 assert wide <= 360, f"{name} is {wide} pixels wide"

@@ -8,12 +8,15 @@ import sys
 import uuid
 from pathlib import Path
 
+import psycopg
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import throwaway_postgres
 import warehouse_engines
+
+from fairtrial.warehouse.sources import start_spark
 
 
 @pytest.fixture(scope="session")
@@ -26,8 +29,6 @@ def postgres_server():
 
 @pytest.fixture
 def postgres_url(postgres_server):
-    import psycopg
-
     name = f"t_{uuid.uuid4().hex}"
     admin = f"postgresql://postgres@/postgres?host={postgres_server}"
     with psycopg.connect(admin, autocommit=True) as connection:
@@ -43,8 +44,6 @@ def spark_session(tmp_path_factory):
         pytest.skip("pyspark is not installed (extra [spark])")
     if shutil.which("java") is None:
         pytest.skip("Spark needs Java 17 or later, there is none")
-    from fairtrial.warehouse.sources import start_spark
-
     folder = tmp_path_factory.mktemp("spark")
     session = start_spark("local[2]", {"spark.sql.warehouse.dir": str(folder / "warehouse")})
     yield session

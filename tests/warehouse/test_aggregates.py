@@ -32,16 +32,14 @@ def outcome(frame: pd.DataFrame, data: AggregatesData, need: Needs, arm: str = "
 
 def test_the_three_forms_say_the_same_and_rows_add_up():
     rng = np.random.default_rng(1)
-    rows = []
     values = {arm: rng.integers(0, 2, 500) for arm in ARMS}
-    for arm, x in values.items():
-        for part in np.array_split(x, 3):
-            rows.append({
-                "arm": arm, "n": len(part), "hits": int(part.sum()), "mean": part.mean(), "var": part.var(ddof=1),
-                "s": int(part.sum()), "ss": int((part**2).sum()),
-            })  # fmt: skip
+    rows = [
+        {"arm": arm, "n": len(part), "hits": int(part.sum()), "mean": part.mean(), "var": part.var(ddof=1), "ss": int((part**2).sum())}
+        for arm, x in values.items()
+        for part in np.array_split(x, 3)
+    ]
     frame = pd.DataFrame(rows)
-    forms = (MomentColumns(successes="hits"), MomentColumns(mean="mean", variance="var"), MomentColumns(sum="s", sum_squares="ss"))
+    forms = (MomentColumns(successes="hits"), MomentColumns(mean="mean", variance="var"), MomentColumns(sum="hits", sum_squares="ss"))
     for form in forms:
         for arm in ARMS:
             got = outcome(frame, shape(columns={"b": form}), needs("b", "binary"), arm).moments.column()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 
+import duckdb
 import ibis
 import numpy as np
 import pandas as pd
@@ -37,12 +38,10 @@ NEEDS = (need("x"), need("b", values="binary"))
 
 def test_the_three_shapes_of_one_experiment_agree(tmp_path):
     """Issue 2: all three shapes give the same arm statistics for the same experiment."""
-    import duckdb
-
     rng = np.random.default_rng(7)
     n = 300
     arms = rng.choice(ARMS, n)
-    start = dt.datetime(2026, 5, 1)
+    start = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
     orders = [
         (int(unit), start + dt.timedelta(hours=float(rng.uniform(0, 100))), float(rng.lognormal(3, 1)))
         for unit in rng.integers(0, n, 500)

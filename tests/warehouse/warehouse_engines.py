@@ -8,7 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import psycopg
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 
 class DuckDb:
@@ -54,8 +56,6 @@ class Postgres:
         self.url = url
 
     def load(self, tables: dict[str, pa.Table]) -> str:
-        import psycopg
-
         with psycopg.connect(self.url, autocommit=True) as connection:
             for name, table in tables.items():
                 columns = ", ".join(f"{_quoted(field.name)} {_postgres_type(field.type)}" for field in table.schema)
@@ -75,8 +75,6 @@ class Spark:
         self.folder = folder
 
     def load(self, tables: dict[str, pa.Table]) -> str:
-        import pyarrow.parquet as pq
-
         for name, table in tables.items():
             path = self.folder / f"{uuid.uuid4().hex}.parquet"
             pq.write_table(table, path)

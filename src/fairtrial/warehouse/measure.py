@@ -107,6 +107,7 @@ def measure(units: UnitTable, needs: Sequence[Needs], arms: Sequence[str], progr
         sums = by_arm(raw, arms)
     check_arms(raw, arms)
     _check_values(units, needs, plan, sums)
+    _check_finite(sums)
     scan, plan, sums = _sharpened(scan, needs, plan, sums, arms, progress)
     _check_finite(sums)
     plan, sums = _settle_extremes(scan, plan, sums, raw, arms)

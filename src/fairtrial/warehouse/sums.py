@@ -25,6 +25,9 @@ WORST_CONDITION = 1e4
 """Largest sum((x - c)^2) / m2 that is accepted: a sum of 10^7 floats is good to about
 1e-13 relative, so this keeps m2 good to 1e-9; above it the scan is repeated about the means."""
 
+ROUNDING = float(np.finfo(np.float64).eps)
+"""Floats whose standard deviation is below the last bit of their mean do not vary."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmSums:
@@ -87,7 +90,8 @@ def co_moments(scan: Scan, arm: ArmSums, terms: Sequence[Term], n: int) -> CoMom
         for j in range(i, k):
             if n > 1 and not (constant[i] or constant[j]):
                 cross[i, j] = cross[j, i] = float(_cross(scan, arm, left, terms[j], n))
-    flat = np.diagonal(cross) <= 0.0
+    rounding = np.array([ROUNDING if term.value.kind == "float" else 0.0 for term in terms])
+    flat = np.diagonal(cross) <= n * np.square(rounding * mean)
     cross[flat, :] = cross[:, flat] = 0.0  # what does not vary does not vary with anything
     return CoMoments(n=n, mean=mean, cross=cross)
 
