@@ -13,7 +13,7 @@ from fairtrial.reports.notebook import MOST_ROWS, scoped
 def test_every_rule_stays_inside_the_card(name: str):
     text = repr_html(SAMPLES[name]())
     style = text[text.index("<style>") + 7 : text.index("</style>")]
-    flat = re.sub(r"@media[^{]*\{", "", style)
+    flat = re.sub(r"@(?:media|container)[^{]*\{", "", style)
     for selectors in re.findall(r"([^{}]+)\{", flat):
         for selector in re.split(r",(?![^(]*\))", selectors):
             assert ".ft-card" in selector, selector

@@ -28,7 +28,7 @@ def proportion(column: str, **options: object) -> MetricLike:
         column: Column of zeros and ones (or booleans).
         **options: Further keys of a metric in a spec: `role`, `direction`, `covariate`, `missing`, `margin`, ...
     """
-    return {"key": column, "kind": "proportion", **options}
+    return {"key": column, "column": column, "kind": "proportion", **options}
 
 
 def mean(column: str, **options: object) -> MetricLike:
@@ -38,7 +38,7 @@ def mean(column: str, **options: object) -> MetricLike:
         column: Column of numbers.
         **options: Further keys of a metric in a spec: `role`, `direction`, `covariate`, `winsorize`, `missing`, ...
     """
-    return {"key": column, "kind": "mean", **options}
+    return {"key": column, "column": column, "kind": "mean", **options}
 
 
 def count(column: str, **options: object) -> MetricLike:
@@ -48,7 +48,7 @@ def count(column: str, **options: object) -> MetricLike:
         column: Column of counts, >= 0.
         **options: Further keys of a metric in a spec.
     """
-    return {"key": column, "kind": "count", **options}
+    return {"key": column, "column": column, "kind": "count", **options}
 
 
 def ratio(numerator: str, denominator: str, **options: object) -> MetricLike:

@@ -36,7 +36,6 @@ def _write_units(counts: Path, target: Path) -> None:
     """
     unfinished = target.with_suffix(".unfinished")
     with duckdb.connect() as connection:
-        connection.execute("SET enable_progress_bar = false")
         connection.execute(
             """
             CREATE TABLE people AS

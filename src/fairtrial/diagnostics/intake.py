@@ -52,7 +52,7 @@ def _units(intake: Intake) -> list[Finding]:
                 numbers=dict(intake.clusters),
             )
         )
-    if not intake.units_checked:
+    if not intake.units_checked and intake.shape == "units":
         found.append(
             Finding(
                 code="unit_unchecked",

@@ -43,7 +43,7 @@ def oriented(interval: Interval, *, increase_is_better: bool) -> Interval:
 
 def _confirmed(metrics: Sequence[MetricSpec], results: Mapping[str, Estimate | Unavailable], alpha: float) -> set[str]:
     """Guardrails without margin whose effect stays significant after Holm over all of them."""
-    strict = [(m.key, result) for m in metrics if not m.margin and m.max_value is None and isinstance(result := results[m.key], Estimate)]
+    strict = [(m.key, result) for m in metrics if _margin(m) == 0.0 and isinstance(result := results[m.key], Estimate)]
     if not strict:
         return set()
     adjusted = adjust([result.p_value for _, result in strict], "holm", alpha=alpha).p_adjusted
@@ -64,7 +64,7 @@ def _read(metric: MetricSpec, result: Estimate | Unavailable, value: Interval | 
     decrease = metric.direction == "decrease"
     harm = oriented(bounds, increase_is_better=decrease)
     estimate = effect if decrease else -effect
-    margin = metric.margin if metric.margin is not None or metric.max_value is not None else 0.0
+    margin = _margin(metric)
     beyond, possibly, surely = _beyond(metric, result.treatment, value)
     reading = HarmReading(
         harm=estimate,
@@ -85,6 +85,11 @@ def _read(metric: MetricSpec, result: Estimate | Unavailable, value: Interval | 
         non_inferior=is_non_inferior(reading),
         reason=_sentence(metric, state, reading, relative=relative),
     )
+
+
+def _margin(metric: MetricSpec) -> float | None:
+    """Harm tolerated; None where only a limit was declared."""
+    return 0.0 if metric.margin is None and metric.max_value is None else metric.margin
 
 
 def _beyond(metric: MetricSpec, value: float, interval: Interval | None) -> tuple[bool, bool, bool]:

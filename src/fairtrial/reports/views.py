@@ -92,7 +92,7 @@ def _verdict(scorecard: Scorecard, treatment: str) -> VerdictView:
         treatment=clean(treatment),
         label=verdict_label(decision),
         tone=verdict_tone(decision),
-        headline=headline(decision, treatment, scorecard.primary, guarded=guarded),
+        headline=headline(decision, treatment, scorecard.primary, guarded=guarded, objective=scorecard.plan.objective),
         reasons=tuple(sentence(text) for text in decision.reasoning),
         next_steps=tuple(sentence(text) for text in decision.next_steps),
         facts=tuple(facts),

@@ -36,6 +36,7 @@ HEADLINES: Mapping[tuple[str, str], str] = {
     ("STRONG_LAUNCH", ""): "Launch {t}: even the low end of the interval is large enough to matter, and every guardrail is proven safe.",
     ("STRONG_LAUNCH", "unguarded"): "Launch {t}: even the low end of the interval is large enough to matter; no guardrail was declared.",
     ("LAUNCH", ""): "Launch {t}: an improvement large enough to matter.",
+    ("LAUNCH", "not_worse"): "Launch {t}: it is not worse by more than the margin.",
     ("CONSIDER_LAUNCH", ""): "Consider {t}: it improves {m}; whether by enough is for you to weigh.",
     ("EXTEND_TEST", ""): "Keep the experiment running: there is no answer yet.",
     ("EXTEND_TEST", "plan_incomplete"): "Keep the experiment running: the plan is not complete.",
@@ -154,7 +155,7 @@ def verdict_tone(decision: Decision) -> VerdictTone:
     return VERDICT_TONES[decision.verdict]
 
 
-def headline(decision: Decision, treatment: str, metric: str, *, guarded: bool) -> str:
+def headline(decision: Decision, treatment: str, metric: str, *, guarded: bool, objective: str = "superiority") -> str:
     """The verdict as one sentence.
 
     Args:
@@ -162,12 +163,14 @@ def headline(decision: Decision, treatment: str, metric: str, *, guarded: bool) 
         treatment: Whom it speaks of.
         metric: Key of the primary metric.
         guarded: Whether any guardrail was declared.
+        objective: What the plan set out to show.
     """
     if decision.state == "invalid":
         return "No verdict: the data cannot be trusted."
     if decision.verdict is None:
         return "No verdict yet: there is too little data."
-    key = (decision.verdict, decision.reason if guarded or decision.verdict != "STRONG_LAUNCH" else "unguarded")
+    variant = decision.reason if guarded or decision.verdict != "STRONG_LAUNCH" else "unguarded"
+    key = (decision.verdict, "not_worse" if decision.verdict == "LAUNCH" and objective == "non_inferiority" else variant)
     template = HEADLINES.get(key) or HEADLINES[decision.verdict, ""]
     return template.format(t=arm_name(treatment), m=clean(metric))
 

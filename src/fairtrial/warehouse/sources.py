@@ -42,6 +42,7 @@ SPARK_SETTINGS = {
     "spark.driver.memory": "1g",
 }
 FILE_TABLE = "data"
+SPARK_VIEW = "fairtrial_files"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -267,7 +268,7 @@ def _database_path(rest: str, base: Path | None, scheme: str) -> Path:
     path = Path(unquote(rest[1:].partition("?")[0])).expanduser()
     path = path if base is None else base / path
     if not path.is_file():
-        raise UsageError(f"The database must exist, there is no file {path.name!r} in {path.parent.name or '/'!r}.", code="missing_file")
+        raise UsageError(f"The database must exist, there is no file {str(path)!r}.", code="missing_file")
     return path
 
 
@@ -355,7 +356,9 @@ def _open_spark(rest: str, base: Path | None) -> Source:
     address = Path(options["path"])
     found = find_files(address if base is None else base / address)
     names = [str(file) for file in found.paths]
-    table = backend.read_parquet(names) if found.kind == "parquet" else backend.read_csv(names, header=True, inferSchema=True)
+    frame = session.read.parquet(*names) if found.kind == "parquet" else session.read.csv(names, header=True, inferSchema=True)
+    frame.createOrReplaceTempView(SPARK_VIEW)
+    table = backend.table(SPARK_VIEW)
     return Source(backend=backend, engine=engine_of("pyspark"), label=f"{label}/{address.name}", only=table, files=found.paths)
 
 
