@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 SPARK_READY := $(SPARK)/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 WORKERS ?= 2
+FAST := $(addprefix tests/,assignment decisions diagnostics evaluation metrics reference reports spec stats test_house.py)
 # Python keeps what it compiled: without it every process compiles pandas and ibis anew.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -51,7 +52,7 @@ check: $(READY)
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not spark and not browser and not service"
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not spark and not browser" $(FAST)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
