@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -51,18 +53,25 @@ def quickstart(
 
 
 def _say_next(folder: Path) -> None:
-    console = out()
-    program = Path(sys.argv[0]).name if sys.argv else "fairtrial"
-    called = "fairtrial" if not program.startswith("fairtrial") else program
+    console, program = out(), _program()
     console.print(f"\nThe report: [bold]{folder / 'report.html'}[/] (open it in a browser)", highlight=False)
     console.print(f"The scorecard: [bold]{folder / 'scorecard.json'}[/]\n", highlight=False)
     console.print("Try next:", style="bold")
     spec = folder / "spec.yaml"
     for command, why in (
-        (f"{called} power {spec}", "how many people this plan needed, and why"),
-        (f"{called} analyze {spec} --json", "the same scorecard as data"),
-        (f"{called} show free_shipping_threshold_test", "a spec from the catalog that ships, ready to copy"),
+        (f"{program} power {spec}", "how many people this plan needed, and why"),
+        (f"{program} analyze {spec} --json", "the same scorecard as data"),
+        (f"{program} show free_shipping_threshold_test", "a spec from the catalog that ships, ready to copy"),
     ):
         console.print(f"  [cyan]{command}[/]", highlight=False, soft_wrap=True)
         console.print(f"      {why}", style="dim", highlight=False)
     console.print()
+
+
+def _program() -> str:
+    """How to call this program again: by name where the shell finds it, by its path where it does not."""
+    called = Path(sys.argv[0]) if sys.argv[0] else Path("fairtrial")
+    found = shutil.which("fairtrial")
+    if called.name != "fairtrial" or (found is not None and Path(found).resolve() == called.resolve()):
+        return "fairtrial"
+    return os.path.relpath(called)
