@@ -58,7 +58,7 @@ test-slow: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 test-spark: $(SPARK_READY)
-	$(SPARK)/bin/python -m pytest -m spark
+	$(SPARK)/bin/python -m pytest -m spark tests/warehouse tests/docs/test_pages.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/analysis.py

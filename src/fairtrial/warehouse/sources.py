@@ -355,7 +355,7 @@ def _open_spark(rest: str, base: Path | None) -> Source:
         return Source(backend=backend, engine=engine_of("pyspark"), label=label)
     address = Path(options["path"])
     found = find_files(address if base is None else base / address)
-    names = [str(file) for file in found.paths]
+    names = [str(file.resolve()) for file in found.paths]  # the JVM has a working directory of its own
     frame = session.read.parquet(*names) if found.kind == "parquet" else session.read.csv(names, header=True, inferSchema=True)
     frame.createOrReplaceTempView(SPARK_VIEW)
     table = backend.table(SPARK_VIEW)
