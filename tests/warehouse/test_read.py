@@ -256,7 +256,19 @@ def test_parquet_footers_spare_the_squares_of_zeros_and_ones(tmp_path):
         need("z"),
     )
     arms = (*ARMS, "late")
-    assert_same(read(UnitsData(source="t.parquet"), needs, arms, base=tmp_path), read_rows({"t": table.to_pylist()}, UNITS, needs, arms))
+    found = read(UnitsData(source="t.parquet"), needs, arms, base=tmp_path)
+    assert_same(found, read_rows({"t": table.to_pylist()}, UNITS, needs, arms), unread=True)
+
+
+def test_one_absurd_value_in_a_parquet_file_is_read_by_arm(tmp_path):
+    """Extremes that stand out are read by arm, though footers tell only of the whole column."""
+    x = np.random.default_rng(3).normal(10, 1, 4000)
+    x[2001] = 9000.0
+    table = pa.table({"arm": ["control", "treatment"] * 2000, "x": x})
+    pq.write_table(table, tmp_path / "t.parquet")
+    found = read(UnitsData(source="t.parquet"), (need("x"),), ARMS, base=tmp_path)
+    assert found.arms["treatment"].outcomes["x"].maximum == 9000.0
+    assert found.arms["control"].outcomes["x"].maximum == x[::2].max()
 
 
 def test_ratio_with_a_covariate_ratio_has_four_columns_in_order():

@@ -22,8 +22,9 @@ class OutcomeStats:
             metric's `missing` rule was applied.
         missing_covariate: Units whose covariate was missing and was set to the
             covariate's pooled mean.
-        minimum: Smallest outcome, after the `missing` rule; None when not read.
-        maximum: Largest outcome, after the `missing` rule; None when not read.
+        minimum: Smallest outcome, after the `missing` rule; None when not read (of an outcome that
+            is 0 or 1, or where even the smallest of all arms could not stand out in this one).
+        maximum: Largest outcome, in the same way.
     """
 
     moments: CoMoments

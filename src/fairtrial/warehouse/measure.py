@@ -8,7 +8,7 @@ census counts what is missing, and a careful scan applies each metric's rule.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -36,6 +36,8 @@ from fairtrial.warehouse.unit_table import UnitTable, Value, as_known_arm, is_no
 
 Progress = Callable[[str], None]
 MOST_SHOWN_ARMS = 10
+EXTREME_SHARE = 0.02
+"""Part of an arm's sum of squares below which a single value is not worth reading by arm."""
 MOST_SHOWN_VALUES = 5
 
 
@@ -46,10 +48,14 @@ class Plan:
     Attributes:
         terms: By metric key, in the order of the co-moments.
         settled: By (side, term): an extreme already known, and the stored arms it holds in.
+        pooled: By (side, term): the extreme over all arms, which is read by arm only if it could matter to one.
+        complete: Whether no value is NULL, so that none need be counted.
     """
 
     terms: Mapping[str, tuple[Term, ...]]
     settled: Mapping[tuple[str, Term], tuple[Number, frozenset[object]]]
+    pooled: Mapping[tuple[str, Term], Number] = field(default_factory=dict[tuple[str, Term], Number])
+    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +101,7 @@ def measure(units: UnitTable, needs: Sequence[Needs], arms: Sequence[str], progr
         scan = _scan(units, needs, plan, seen)
         raw = scan.run()
         sums = by_arm(raw, arms)
-        if not _complete(units, sums):
+        if not _complete(units, plan, sums):
             scan = None
     if scan is None:
         progress("Counting missing values")
@@ -111,6 +117,7 @@ def measure(units: UnitTable, needs: Sequence[Needs], arms: Sequence[str], progr
     scan, plan, sums = _sharpened(scan, needs, plan, sums, arms, progress)
     _check_finite(sums)
     plan, sums = _settle_extremes(scan, plan, sums, raw, arms)
+    sums = _read_extremes(scan, plan, sums, arms)
     return Measured(
         arms={arm: _arm_stats(arm, scan, needs, plan, sums.get(arm)) for arm in arms},
         rows=sum(int(row["n",]) for row in raw.values()),
@@ -140,6 +147,7 @@ def _has_flags(units: UnitTable) -> bool:
 def _plain_plan(units: UnitTable, needs: Sequence[Needs], seen: Look, known: Footers | None) -> Plan:
     terms = {need.metric: tuple(Term(value=units.value(column)) for column in need.columns) for need in needs}
     settled: dict[tuple[str, Term], tuple[Number, frozenset[object]]] = {}
+    later: dict[tuple[str, Term], Number] = {}
     for need in needs:
         term = terms[need.metric][0]
         if known is None or need.outcome.values == "binary":
@@ -149,7 +157,9 @@ def _plain_plan(units: UnitTable, needs: Sequence[Needs], seen: Look, known: Foo
             reached = [arm for arm, value in sampled.get(name, {}).items() if value == pooled[name]]
             if reached and len(reached) == len(sampled[name]):
                 settled[side, term] = (pooled[name], frozenset(reached))
-    return Plan(terms=terms, settled=settled)
+            elif need.outcome.values == "real" and term.kind == "float":
+                later[side, term] = pooled[name]
+    return Plan(terms=terms, settled=settled, pooled=later, complete=known is not None and known.complete)
 
 
 def _careful_plan(units: UnitTable, needs: Sequence[Needs], found: Census) -> tuple[Plan, list[str]]:
@@ -217,7 +227,8 @@ def asked(scan: Scan, needs: Sequence[Needs], plan: Plan) -> Scan:
         scan.count_kept(terms[0].mask)
         for term in terms:
             scan.total(term)
-            scan.present(term.value)
+            if not plan.complete:
+                scan.present(term.value)
         for index, left in enumerate(terms):
             for right in terms[index:]:
                 scan.product(left, right)
@@ -245,16 +256,16 @@ def _ask_ranges(scan: Scan, need: Needs, plan: Plan) -> None:
         if term.value.kind == "wide" and term.cap is None:
             sides = ("min", "max")
         for side in sides:
-            if (side, term) not in plan.settled:
+            if (side, term) not in plan.settled and (side, term) not in plan.pooled:
                 scan.extreme(term, side)
 
 
-def _complete(units: UnitTable, sums: Mapping[str, ArmSums]) -> bool:
+def _complete(units: UnitTable, plan: Plan, sums: Mapping[str, ArmSums]) -> bool:
     """Whether nothing was missing, text, NaN or infinite in the arms of the spec."""
     for arm in sums.values():
         for value in dict.fromkeys(units.values.values()):
             refuse_text(value, arm.count("text", value.name))
-            if arm.count("present", value.name) != arm.n:
+            if not plan.complete and arm.count("present", value.name) != arm.n:
                 return False
         if not all(is_finite(number) for number in arm.numbers.values()):
             return False
@@ -332,6 +343,8 @@ def _sharpened(
     better = Plan(
         terms={metric: tuple(swap.get(term, term) for term in terms) for metric, terms in plan.terms.items()},
         settled={(side, swap.get(term, term)): entry for (side, term), entry in plan.settled.items()},
+        pooled={(side, swap.get(term, term)): entry for (side, term), entry in plan.pooled.items()},
+        complete=plan.complete,
     )
     centres: dict[Term, Any] = {swap.get(term, term): centre for term, centre in scan.centres.items()}
     for term in poor:
@@ -403,6 +416,30 @@ def _settle_extremes(
         extra.extreme(term, side)
     more = by_arm(extra.run(), arms)
     return plan, {name: replace(arm, numbers={**more[name].numbers, **arm.numbers}) for name, arm in sums.items()}
+
+
+def _read_extremes(scan: Scan, plan: Plan, sums: dict[str, ArmSums], arms: Sequence[str]) -> dict[str, ArmSums]:
+    """Read by arm those pooled extremes that would carry a notable part of some arm's sum of squares.
+
+    Minima and maxima by arm are a third of a scan of floats; where even the pooled extreme
+    is no outlier in any arm, no arm's own is, and nothing is read.
+    """
+    wanted = [entry for entry, value in plan.pooled.items() if any(_stands_out(scan, arm, entry[1], value) for arm in sums.values())]
+    if not wanted:
+        return sums
+    extra = Scan(units=scan.units)
+    for side, term in wanted:
+        extra.extreme(term, side)
+    more = by_arm(extra.run(), arms)
+    return {name: replace(arm, numbers={**more[name].numbers, **arm.numbers}) for name, arm in sums.items()}
+
+
+def _stands_out(scan: Scan, arm: ArmSums, term: Term, value: Number) -> bool:
+    n = _kept(arm, term)
+    if n == 0 or value is None:
+        return False
+    column = co_moments(scan, arm, (term,), n).column()
+    return (float(value) - column.mean) ** 2 > EXTREME_SHARE * column.m2
 
 
 def _arm_stats(name: str, scan: Scan, needs: Sequence[Needs], plan: Plan, arm: ArmSums | None) -> ArmStats:
