@@ -61,6 +61,7 @@ test-spark: $(SPARK_READY)
 	$(SPARK)/bin/python -m pytest -m spark tests/warehouse tests/docs/test_pages.py
 
 bench: $(READY)
+	$(BIN)/python benchmarks/batch.py
 	$(BIN)/python benchmarks/analysis.py
 
 docs: $(READY)
