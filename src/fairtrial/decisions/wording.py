@@ -73,12 +73,12 @@ def _on_interval(evidence: Evidence, policy: Policy) -> str:
     null = -policy.margin if policy.objective == "non_inferiority" else 0.0
     what = f"the margin -{policy.margin:g}" if policy.objective == "non_inferiority" else "0"
     if evidence.significant and interval.low > null:
-        return f"the interval lies above {what}"
+        return f"the improvement's interval lies above {what}"
     if interval.high < null:
-        return f"the interval lies below {what}: the treatment does worse"
+        return f"the improvement's interval lies below {what}: the treatment does worse"
     if not evidence.significant and interval.excludes(null):
-        return f"the interval excludes {what}, but the exact test on these small counts is not significant"
-    return f"the interval includes {what}"
+        return f"the improvement's interval excludes {what}, but the exact test on these small counts is not significant"
+    return f"the improvement's interval includes {what}"
 
 
 def _on_size(evidence: Evidence, policy: Policy) -> list[str]:
