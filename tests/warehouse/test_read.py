@@ -103,7 +103,7 @@ def test_objects_that_are_no_tables_are_refused():
 NUMBERS = st.one_of(
     st.none(),
     st.just(math.nan),
-    st.floats(-1e6, 1e6),
+    st.floats(-1e6, 1e6).map(lambda number: round(number, 6)),  # squares of 1e-240 are beyond any double
     st.sampled_from([0.0, 1e9, 1e9 + 1.0, -1e9]),
 )
 
