@@ -21,7 +21,6 @@ from fairtrial.warehouse.memory import read_rows
 
 ARMS = ("control", "treatment")
 TOLERANCE = 1e-9
-NOTHING = 1e-18  # numbers here have six decimals at the least: what remains of a constant taken away is no difference
 COUNTS = (
     "rows", "units", "units_checked", "repeated_rows", "units_in_two_arms", "rows_without_arm", "unknown_arms",
     "duplicate_events", "unknown_unit_events", "early_events", "late_events", "untimed_events", "assigned", "population",
@@ -34,14 +33,19 @@ def need(metric: str, source: object = None, values: str = "real", *, missing: s
     return Needs(metric=metric, missing=missing, outcome=outcome, **columns)
 
 
-def assert_same(found: Reading, expected: Reading, *, unread: bool = False) -> None:
-    """Equal to the reference; `unread` allows an extreme that cannot stand out to be left unread."""
+def assert_same(found: Reading, expected: Reading, *, unread: bool = False, rounding: float = 0.0) -> None:
+    """Equal to the reference; `unread` allows an extreme that cannot stand out to be left unread.
+
+    `rounding` is what a constant taken from the table may leave behind; 0 but for drawn tables.
+    """
     assert list(found.arms) == list(expected.arms)
     for arm, stats in expected.arms.items():
         assert found.arms[arm].n == stats.n, arm
         assert list(found.arms[arm].outcomes) == list(stats.outcomes)
         for metric, outcome in stats.outcomes.items():
-            assert_same_outcome(found.arms[arm].outcomes[metric], outcome, f"{arm}/{metric}", size_of(expected, metric), unread=unread)
+            assert_same_outcome(
+                found.arms[arm].outcomes[metric], outcome, f"{arm}/{metric}", size_of(expected, metric), unread=unread, rounding=rounding
+            )
     for name in COUNTS:
         assert getattr(found.intake, name) == getattr(expected.intake, name), name
 
@@ -52,17 +56,19 @@ def size_of(reading: Reading, metric: str) -> np.ndarray:
     return max((np.abs(m.mean) + np.sqrt(np.diagonal(m.cross) / m.n) for m in found), key=np.max, default=np.zeros(1))
 
 
-def assert_same_outcome(found: object, expected: object, where: str, size: np.ndarray, *, unread: bool = False) -> None:
+def assert_same_outcome(
+    found: object, expected: object, where: str, size: np.ndarray, *, unread: bool = False, rounding: float = 0.0
+) -> None:
     if not isinstance(expected, OutcomeStats):
         assert found.code == expected.code, where
         return
     assert isinstance(found, OutcomeStats), where
     a, b = found.moments, expected.moments
     assert a.n == b.n, where
-    assert (np.abs(a.mean - b.mean) <= TOLERANCE * np.abs(b.mean) + 1e-12 * size + NOTHING).all(), (where, a.mean, b.mean)
+    assert (np.abs(a.mean - b.mean) <= TOLERANCE * np.abs(b.mean) + 1e-12 * size + rounding).all(), (where, a.mean, b.mean)
     scale = np.sqrt(np.outer(np.diagonal(b.cross), np.diagonal(b.cross)))
     noise = np.where(scale == 0, a.n * np.outer(1e-15 * size, 1e-15 * size), 0.0)
-    assert (np.abs(a.cross - b.cross) <= TOLERANCE * scale + noise + NOTHING**2).all(), (where, a.cross, b.cross)
+    assert (np.abs(a.cross - b.cross) <= TOLERANCE * scale + noise + rounding**2).all(), (where, a.cross, b.cross)
     assert (found.missing, found.missing_covariate) == (expected.missing, expected.missing_covariate), where
     for side in ("minimum", "maximum"):
         got, wanted = getattr(found, side), getattr(expected, side)
