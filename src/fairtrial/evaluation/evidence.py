@@ -13,7 +13,7 @@ from fairtrial.evaluation.scorecard import Guardrail, PlanStatus
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.metric import MetricSpec
 from fairtrial.stats.result import Estimate, Interval, Unavailable
-from fairtrial.stats.sequential import msprt
+from fairtrial.stats.sequential.msprt import msprt
 
 MIN_ARM_UNITS = 10
 """Units per arm below which nothing is decided."""

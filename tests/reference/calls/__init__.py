@@ -1,4 +1,4 @@
-"""From the name of a reference function to a call of ours: one table, merged from one module per topic.
+"""From the name of a reference function to a call of ours: one table, merged from all modules here.
 
 Each module exports `CALLS`, a mapping from a vector's `function` to a callable
 that takes the vector's `inputs` and returns the outputs that we offer, under the
@@ -8,10 +8,10 @@ offer; the harness compares those that a vector expects.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-
-from calls import hashing, means, multiplicity, power, proportions
 
 Call = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -27,4 +27,4 @@ def merge(tables: Iterable[Mapping[str, Call]]) -> dict[str, Call]:
     return merged
 
 
-TABLE = merge(module.CALLS for module in (proportions, means, multiplicity, power, hashing))
+TABLE = merge(importlib.import_module(f"calls.{module.name}").CALLS for module in pkgutil.iter_modules(__path__))

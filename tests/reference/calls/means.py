@@ -22,7 +22,7 @@ from fairtrial.stats.ratio import ratio_test, ratio_value
 from fairtrial.stats.regression import ancova_test, lin_test
 from fairtrial.stats.result import Estimate, Interval
 from fairtrial.stats.robust import log_t_test, winsorized_t_test, yuen_test
-from fairtrial.stats.sequential import always_valid_p_values, msprt, msprt_batch
+from fairtrial.stats.sequential.msprt import always_valid_p_values, msprt, msprt_batch
 
 Inputs = dict[str, Any]
 Outputs = dict[str, Any]

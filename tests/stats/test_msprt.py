@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from fairtrial.errors import UsageError
-from fairtrial.stats.sequential import always_valid_p_values, msprt, msprt_batch
+from fairtrial.stats.sequential.msprt import always_valid_p_values, msprt, msprt_batch
 
 
 def test_the_golden_look():
