@@ -56,6 +56,44 @@ def test_the_interval_excludes_the_null_exactly_when_p_is_below_alpha(estimate, 
         assert look.interval.excludes(null) == (look.p_value < alpha)
 
 
+@pytest.mark.parametrize(("alternative", "low", "high"), [("greater", 0.1, 6.0), ("less", -6.0, 0.1)])
+def test_the_one_sided_ratio_mixes_over_the_effects_on_its_side(alternative, low, high):
+    """Oracle: numerical integration over the half-normal beyond the null 0.1, 1e-8."""
+    estimate, variance, tau, null = 0.3, 0.04, 0.5, 0.1
+
+    def ratio(effect):
+        shift = effect - null
+        return math.exp((shift * (estimate - null) - shift * shift / 2) / variance) * 2 * stats.norm.pdf(effect, null, tau)
+
+    mixed, _ = integrate.quad(ratio, low, high, epsabs=0, epsrel=1e-11, limit=200)
+    look = msprt(estimate, variance, tau2=tau**2, null=null, alternative=alternative)
+    assert look.log_likelihood_ratio == pytest.approx(math.log(mixed), rel=1e-8)
+    assert math.isinf(look.interval.high if alternative == "greater" else look.interval.low)
+
+
+@given(
+    estimate=st.floats(-3, 3),
+    variance=st.floats(1e-4, 2),
+    tau2=st.floats(1e-4, 2),
+    alpha=st.floats(1e-6, 0.9),
+    side=st.sampled_from(["greater", "less"]),
+)
+@settings(max_examples=150, deadline=None)
+def test_one_sided_the_interval_excludes_the_null_exactly_when_p_is_below_alpha(estimate, variance, tau2, alpha, side):
+    look = msprt(estimate, variance, tau2=tau2, alpha=alpha, alternative=side)
+    if abs(look.p_value - alpha) > 1e-9:
+        assert look.interval.excludes(0.0) == (look.p_value < alpha)
+
+
+def test_every_entry_may_have_its_own_alpha():
+    looks = msprt_batch(0.1, 0.01, tau2=0.04, alpha=[0.1, 0.01])
+    assert looks.low == pytest.approx([msprt(0.1, 0.01, tau2=0.04, alpha=a).interval.low for a in (0.1, 0.01)], rel=1e-14)
+
+
+def test_a_look_that_gave_no_ratio_leaves_the_p_value_alone():
+    assert always_valid_p_values([math.nan, 1.0, math.nan]) == pytest.approx([1.0, math.exp(-1), math.exp(-1)])
+
+
 def test_a_batch_is_its_looks():
     estimates, variances = np.array([0.1, -0.2, 0.0]), np.array([0.01, 0.02, 0.03])
     batch = msprt_batch(estimates, variances, tau2=0.04, alpha=0.1)
@@ -82,6 +120,8 @@ def test_overwhelming_evidence_does_not_overflow():
         {"estimate": 0.0, "variance": 0.0, "tau2": 1.0},
         {"estimate": 0.0, "variance": 1.0, "tau2": -1.0},
         {"estimate": 0.0, "variance": 1.0, "tau2": 1.0, "alpha": 95},
+        {"estimate": 0.0, "variance": 1.0, "tau2": 1.0, "null": math.inf},
+        {"estimate": 0.0, "variance": 1.0, "tau2": 1.0, "alternative": "up"},
     ],
 )
 def test_what_breaks_a_rule_is_refused(arguments):
