@@ -1,0 +1,1 @@
+"""Resampling: bootstrap intervals and randomisation tests, reproducible from an injected generator."""
