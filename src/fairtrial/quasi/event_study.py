@@ -1,0 +1,272 @@
+"""The event study: the effect by time since the treatment began, and a test of the trends before.
+
+Each treated unit's periods are counted from its start (0 = first treated
+period); every count but the last before the start gets a coefficient, beside
+unit and period effects. Coefficients before the start should be 0 if trends are
+parallel; their joint test is reported, with the warning that not rejecting is
+no proof (Roth 2022, AER: Insights 4, 305-322). With adoption at different times
+and effects that differ between cohorts the coefficients mix cohorts (Sun &
+Abraham 2021, J. Econometrics 225, 175-199): read `staggered` there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from fairtrial.diagnostics.finding import Finding
+from fairtrial.errors import DataError, NotEnoughDataError, UsageError
+from fairtrial.quasi.did import ASSUMPTIONS, PARALLEL_TRENDS, check_clusters
+from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, codes_of, graded, inference
+from fairtrial.quasi.fixed_effects import PanelFit, SmallSample, TwoWay, fit_panel, is_nested
+from fairtrial.quasi.panel import Panel, panel_of
+from fairtrial.stats.result import Interval
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+PRETREND_ALPHA = 0.1
+"""Below this p-value the trends before the treatment are suspect; not a licence when above."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventPoint:
+    """The effect at one distance from the start.
+
+    Attributes:
+        event_time: Periods since the first treated one; negative before.
+        effect: In the outcome's unit; 0 by construction at the reference.
+        std_error: None at the reference.
+        interval: Pointwise confidence interval; None at the reference.
+        n: Treated rows at this distance.
+    """
+
+    event_time: int
+    effect: float
+    std_error: float | None
+    interval: Interval | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointTest:
+    """A Wald test that several coefficients are all 0.
+
+    Attributes:
+        statistic: F statistic.
+        df: Number of coefficients tested.
+        df_error: Clusters - 1; `inf` for a chi-square divided by its degrees of freedom.
+        p_value: In [0, 1].
+    """
+
+    statistic: float
+    df: int
+    df_error: float
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventStudy:
+    """Effects around the start of the treatment.
+
+    Attributes:
+        estimate: The mean of the effects from the start on, each distance weighted by its treated rows.
+        points: Effects by distance, ascending.
+        pretrend: Joint test of all coefficients before the reference; None when there are none.
+    """
+
+    estimate: QuasiEstimate
+    points: tuple[EventPoint, ...]
+    pretrend: JointTest | None
+
+
+def event_study(
+    outcome: ArrayLike,
+    unit: ArrayLike,
+    time: ArrayLike,
+    cohort: ArrayLike,
+    *,
+    cluster: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    small_sample: SmallSample = "nested",
+    alpha: float = 0.05,
+) -> EventStudy:
+    """Effects by time since the treatment began, with unit and period effects.
+
+    Args:
+        outcome: One value a row, shape (n,).
+        unit: The unit of each row, numbers or text.
+        time: The period of each row, numbers.
+        cohort: First treated period of the row's unit; NaN, infinity, or 0 where 0 is no period: never.
+        cluster: The cluster of each row; default: the unit.
+        weights: Weight of each row, > 0.
+        small_sample: Convention of the standard errors.
+        alpha: Error rate in (0, 1) of each interval.
+
+    Returns:
+        Coefficients relative to the last period before the start; t with clusters - 1 degrees of freedom.
+
+    Raises:
+        UsageError: Lengths differ, or an option breaks its rule.
+        NotEnoughDataError: Nobody is treated, nobody is untreated, or no treated unit is seen before its start.
+        DataError: A value is missing, or the effects cannot be told apart.
+
+    References:
+        Bertrand, Duflo & Mullainathan (2004), QJE 119, 249-275; Freyaldenhoven, Hansen & Shapiro (2019), AER 109, 3307-3338.
+    """
+    panel = panel_of(outcome, unit, time, cohort, weights=weights)
+    _, members = codes_of("cluster", unit if cluster is None else cluster, rows=panel.outcome.size)
+    distance = _distances(panel)
+    ever = panel.first[panel.unit] < panel.never
+    counts = {int(e): int(c) for e, c in zip(*np.unique(distance[ever], return_counts=True), strict=True)}
+    shown = [e for e in counts if e != -1]
+    regressors = np.column_stack([(ever & (distance == e)).astype(np.float64) for e in shown])
+    fit = fit_panel(
+        panel.outcome,
+        regressors,
+        TwoWay.of(panel.unit, panel.period, panel.weight),
+        members,
+        small_sample=small_sample,
+        nested=is_nested(panel.unit, members),
+    )
+    points = _points(shown, counts, fit, alpha)
+    before = [i for i, e in enumerate(shown) if e < -1]
+    pretrend = joint_test(fit.coefficients[before], fit.covariance[np.ix_(before, before)], df_error=fit.clusters - 1.0) if before else None
+    touched = np.unique(members[ever]).size
+    findings = [*check_clusters(fit.clusters, touched), *pretrend_findings(pretrend)]
+    if panel.cohorts.size > 1:
+        findings.append(_mixed(panel.cohorts.size))
+    return EventStudy(estimate=_average(panel, fit, shown, counts, findings, alpha), points=points, pretrend=pretrend)
+
+
+def joint_test(coefficients: Floats, covariance: Floats, *, df_error: float = math.inf) -> JointTest:
+    """Wald test that all coefficients are 0, by the F distribution.
+
+    Args:
+        coefficients: Shape (k,), k >= 1.
+        covariance: Shape (k, k).
+        df_error: Denominator degrees of freedom, > 0; `inf` for chi-square / k.
+
+    Raises:
+        UsageError: Shapes do not match.
+        DataError: The covariance is singular: more coefficients than clusters.
+    """
+    k = coefficients.size
+    if k == 0 or covariance.shape != (k, k):
+        raise UsageError(f"A joint test needs k >= 1 coefficients and a (k, k) covariance, got {coefficients.shape}, {covariance.shape}.")
+    scale = np.sqrt(np.diagonal(covariance))
+    if not (scale > 0.0).all() or np.linalg.matrix_rank(covariance / np.outer(scale, scale), tol=1e-9) < k:
+        raise DataError(
+            "The coefficients' covariance is singular: there are too few clusters to test them together.", code="too_few_clusters"
+        )
+    statistic = float(coefficients @ np.linalg.solve(covariance, coefficients)) / k
+    p_value = float(special.chdtrc(k, statistic * k) if math.isinf(df_error) else special.fdtrc(k, df_error, statistic))
+    return JointTest(statistic=statistic, df=k, df_error=df_error, p_value=p_value)
+
+
+def pretrend_findings(test: JointTest | None) -> list[Finding]:
+    """What a joint test of the coefficients before the treatment says; None: there was none."""
+    if test is None:
+        return [
+            Finding(
+                code="no_pretrend_test",
+                severity="warning",
+                message="There are too few periods before the treatment to compare trends.",
+                action="Add earlier periods; without them parallel trends are an assumption and nothing more.",
+            )
+        ]
+    numbers: dict[str, float] = {"statistic": test.statistic, "df": test.df, "p_value": test.p_value}
+    if test.p_value < PRETREND_ALPHA:
+        return [
+            Finding(
+                code="pretrend",
+                severity="warning",
+                message=f"Trends differed before the treatment began (joint test of {test.df} periods, p = {test.p_value:.2g}).",
+                action="Do not read the effect as caused by the treatment; look for another control group.",
+                numbers=numbers,
+            )
+        ]
+    return [
+        Finding(
+            code="pretrend_not_rejected",
+            severity="info",
+            message=f"No difference of trends was seen before the treatment (joint test of {test.df} periods, p = {test.p_value:.2g}).",
+            action="That is support, not proof: look at the size of the coefficients before the start too.",
+            numbers=numbers,
+        )
+    ]
+
+
+def _distances(panel: Panel) -> Ints:
+    """Periods since the start, by row, once the panel is seen to allow an event study."""
+    ever = panel.first < panel.never
+    if not ever.any() or ever.all():
+        who = "Nobody is" if not ever.any() else "Everybody is, sooner or later,"
+        raise NotEnoughDataError(
+            f"An event study needs units that are treated and units that never are. {who} treated.",
+            hint="With staggered adoption and nobody never treated compare with those not yet treated (att_gt).",
+            code="one_sided",
+        )
+    distance = panel.period - panel.first[panel.unit]
+    treated = ever[panel.unit]
+    if not (treated & (distance == -1)).any() or not (treated & (distance >= 0)).any():
+        raise NotEnoughDataError(
+            "Treated units must be seen in the last period before the treatment, and after it.", code="too_few_periods"
+        )
+    return distance
+
+
+def _points(shown: list[int], counts: dict[int, int], fit: PanelFit, alpha: float) -> tuple[EventPoint, ...]:
+    points = [EventPoint(event_time=-1, effect=0.0, std_error=None, interval=None, n=counts[-1])]
+    for index, event_time in enumerate(shown):
+        effect, std_error = float(fit.coefficients[index]), math.sqrt(float(fit.covariance[index, index]))
+        interval = inference(effect, std_error, df=fit.clusters - 1.0, alpha=alpha).interval
+        points.append(EventPoint(event_time=event_time, effect=effect, std_error=std_error, interval=interval, n=counts[event_time]))
+    return tuple(sorted(points, key=lambda point: point.event_time))
+
+
+def _average(panel: Panel, fit: PanelFit, shown: list[int], counts: dict[int, int], findings: list[Finding], alpha: float) -> QuasiEstimate:
+    share = np.array([counts[e] if e >= 0 else 0 for e in shown], dtype=np.float64)
+    share /= share.sum()
+    effect, std_error = float(share @ fit.coefficients), math.sqrt(float(share @ fit.covariance @ share))
+    tested = inference(effect, std_error, df=fit.clusters - 1.0, alpha=alpha)
+    treated = float(np.average(panel.outcome[panel.treated], weights=panel.weight[panel.treated]))
+    grade = EvidenceGrade(
+        level="moderate",
+        design="did",
+        rests_on=PARALLEL_TRENDS,
+        because="Not higher: nobody was randomised, and parallel trends after the start cannot be tested.",
+    )
+    ever = int((panel.first < panel.never).sum())
+    return QuasiEstimate(
+        effect=effect,
+        interval=tested.interval,
+        p_value=tested.p_value,
+        std_error=std_error,
+        statistic=tested.statistic,
+        df=fit.clusters - 1.0,
+        alpha=alpha,
+        method="event_study",
+        interval_method="cluster_t",
+        n=fit.n,
+        n_treated=ever,
+        n_control=panel.units - ever,
+        treated=treated,
+        counterfactual=treated - effect,
+        assumptions=ASSUMPTIONS,
+        findings=tuple(findings),
+        grade=graded(grade, findings),
+    )
+
+
+def _mixed(cohorts: int) -> Finding:
+    return Finding(
+        code="mixed_cohorts",
+        severity="warning",
+        message=f"{cohorts} cohorts began at different times: a coefficient mixes their effects if these differ.",
+        action="Read the staggered estimates (att_gt) beside it.",
+        numbers={"cohorts": cohorts},
+    )

@@ -1,0 +1,227 @@
+"""Interrupted series: one series before and after, its level and slope, or a counterfactual from other series.
+
+`segmented_regression` fits a line before and lets level and slope change at the
+intervention. `counterfactual_series` predicts the series after from control
+series, related before, by least squares or with a level that wanders (a local
+level: the structural model behind CausalImpact, here by maximum likelihood).
+Errors allow for dependence in time (Newey & West 1987). Without a control series
+whatever else happened at that moment is taken for the effect.
+
+References: Wagner, Soumerai, Zhang & Ross-Degnan (2002), J. Clin. Pharm. Ther.
+27, 299-309; Newey & West (1987), Econometrica 55, 703-708; Harvey (1989),
+Forecasting, Structural Time Series Models and the Kalman Filter; Brodersen et
+al. (2015), Annals of Applied Statistics 9, 247-274.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fairtrial.diagnostics.finding import Finding
+from fairtrial.errors import NotEnoughDataError, UsageError
+from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, check_noise, inference, numbers_of
+from fairtrial.stats.regression import LeastSquares, coefficient_covariance, least_squares
+from fairtrial.stats.result import Interval
+
+Floats = NDArray[np.float64]
+LEAST_EACH_SIDE = 3
+NO_OTHER_EVENT = "Nothing else changed the series at the moment of the intervention."
+STABLE_TREND = "Without it the series would have gone on as before."
+DEPENDENT = 0.3
+"""Lag-1 correlation of residuals from which a finding says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change of a segmented regression.
+
+    Attributes:
+        effect: In the outcome's unit (level) or per period (slope).
+        se_ols: Standard error under independent residuals.
+        se_newey_west: Newey-West, without a small-sample factor.
+        se_adjusted: Newey-West times n / (n - k) in the variance; the one that `interval` uses.
+        interval: Student's t with n - 4 degrees of freedom.
+        p_value: Two-sided.
+    """
+
+    effect: float
+    se_ols: float
+    se_newey_west: float
+    se_adjusted: float
+    interval: Interval
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentedRegression:
+    """Level and slope before, and how they changed.
+
+    Attributes:
+        estimate: Mean effect over the periods after: level change plus slope change times the mean time since.
+        level: Change of level at the intervention.
+        slope: Change of slope.
+        level_before: Level at the first period.
+        slope_before: Slope before.
+        lags: Lags of the Newey-West errors.
+    """
+
+    estimate: QuasiEstimate
+    level: Change
+    slope: Change
+    level_before: float
+    slope_before: float
+    lags: int
+
+
+def segmented_regression(series: ArrayLike, *, start: int, lags: int | None = None, alpha: float = 0.05) -> SegmentedRegression:
+    """Change of level and slope of one series at an intervention.
+
+    Args:
+        series: One value a period, evenly spaced, in order, shape (n,).
+        start: Place of the first period after the intervention, counted from 0.
+        lags: Lags of the Newey-West errors (Bartlett kernel), >= 0; default 4 (n / 100)^(2/9), rounded down.
+        alpha: Error rate in (0, 1).
+
+    Returns:
+        y = a + b t + c [t >= start] + d (t - start) [t >= start]; t with n - 4 degrees of freedom.
+
+    Raises:
+        UsageError: `lags` is negative or not below n.
+        NotEnoughDataError: Fewer than three periods on a side, or six in all.
+        DataError: A value is missing, or the line fits perfectly.
+
+    References:
+        Wagner et al. (2002), equation 1; Newey & West (1987), equation 5; default lags: Newey & West (1994).
+    """
+    y = numbers_of("series", series)
+    n = y.size
+    _check_sides(n, start)
+    used = int(4.0 * (n / 100.0) ** (2.0 / 9.0)) if lags is None else lags
+    if not 0 <= used < n:
+        raise UsageError(f"lags must lie in 0..{n - 1}, got {used}.")
+    t = np.arange(n, dtype=np.float64)
+    after = t >= start
+    design = np.column_stack([np.ones(n), t, after.astype(np.float64), np.where(after, t - start, 0.0)])
+    fit = least_squares(y, design)
+    check_noise(fit.residuals, y)
+    ols = coefficient_covariance(fit, design, "classical")
+    raw = newey_west(fit, design, used)
+    scaled = raw * (n / (n - 4))
+    changes = [_change(float(fit.coefficients[j]), ols[j, j], raw[j, j], scaled[j, j], n - 4.0, alpha) for j in (2, 3)]
+    mean = np.array([0.0, 0.0, 1.0, float((t[after] - start).mean())])
+    effect, std_error = float(mean @ fit.coefficients), math.sqrt(float(mean @ scaled @ mean))
+    findings = (_no_control(), *_dependence(fit.residuals[:start], used))
+    tested = inference(effect, std_error, df=n - 4.0, alpha=alpha)
+    observed = float(y[start:].mean())
+    estimate = QuasiEstimate(
+        effect=effect,
+        interval=tested.interval,
+        p_value=tested.p_value,
+        std_error=std_error,
+        statistic=tested.statistic,
+        df=n - 4.0,
+        alpha=alpha,
+        method="segmented_regression",
+        interval_method="newey_west_t",
+        n=n,
+        n_treated=n - start,
+        n_control=start,
+        treated=observed,
+        counterfactual=observed - effect,
+        assumptions=(STABLE_TREND, NO_OTHER_EVENT),
+        findings=findings,
+        grade=_GRADE,
+        numbers={"level_change": changes[0].effect, "slope_change": changes[1].effect},
+    )
+    return SegmentedRegression(
+        estimate=estimate,
+        level=changes[0],
+        slope=changes[1],
+        level_before=float(fit.coefficients[0]),
+        slope_before=float(fit.coefficients[1]),
+        lags=used,
+    )
+
+
+def newey_west(fit: LeastSquares, design: Floats, lags: int) -> Floats:
+    """Covariance of coefficients that allows for dependence up to some lag, Bartlett weights, no small-sample factor.
+
+    Args:
+        fit: The fit of an outcome on `design`, rows in order of time.
+        design: Shape (n, k).
+        lags: Lags with weight 1 - l / (lags + 1), >= 0.
+
+    Returns:
+        Shape (k, k).
+
+    References:
+        Newey & West (1987), Econometrica 55, equation 5.
+    """
+    scores = design * fit.residuals[:, None]
+    middle = scores.T @ scores
+    for lag in range(1, lags + 1):
+        cross = scores[lag:].T @ scores[:-lag]
+        middle += (1.0 - lag / (lags + 1.0)) * (cross + cross.T)
+    return fit.inverse @ middle @ fit.inverse
+
+
+def _change(effect: float, ols: float, raw: float, scaled: float, df: float, alpha: float) -> Change:
+    tested = inference(effect, math.sqrt(max(scaled, 0.0)), df=df, alpha=alpha)
+    return Change(
+        effect=effect,
+        se_ols=math.sqrt(ols),
+        se_newey_west=math.sqrt(raw),
+        se_adjusted=math.sqrt(scaled),
+        interval=tested.interval,
+        p_value=tested.p_value,
+    )
+
+
+def _check_sides(n: int, start: int) -> None:
+    if start < LEAST_EACH_SIDE or n - start < LEAST_EACH_SIDE:
+        raise NotEnoughDataError(
+            f"An interrupted series needs {LEAST_EACH_SIDE} periods on each side of the start, "
+            f"got {max(start, 0)} and {max(n - start, 0)}.",
+            hint="Check `start`, the place of the first period after, counted from 0.",
+            code="too_few_periods",
+        )
+
+
+_GRADE = EvidenceGrade(
+    level="weak",
+    design="interrupted_series",
+    rests_on=STABLE_TREND,
+    because="One series without a control: whatever else happened then is counted as the effect.",
+)
+
+
+def _no_control() -> Finding:
+    return Finding(
+        code="no_control_series",
+        severity="info",
+        message="There is no control series: anything else that happened at that moment is counted as the effect.",
+        action="Add series that the intervention cannot have touched.",
+    )
+
+
+def _dependence(residuals: Floats, lags: int) -> list[Finding]:
+    """What neighbouring residuals have in common."""
+    spread = float(np.square(residuals).sum())
+    if residuals.size < 4 or spread <= 0.0:
+        return []
+    correlation = float((residuals[1:] * residuals[:-1]).sum()) / spread
+    if abs(correlation) < DEPENDENT:
+        return []
+    return [
+        Finding(
+            code="autocorrelated",
+            severity="info",
+            message=f"Neighbouring periods resemble each other (lag-1 correlation of the residuals {correlation:.2f}).",
+            action=f"Errors allow for it up to {lags} periods; with strong dependence and few periods they are still too small.",
+            numbers={"correlation": correlation},
+        )
+    ]
