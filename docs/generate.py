@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from typer.models import ArgumentInfo
 
 from fairtrial.cli.app import VERBS, build_verb
-from fairtrial.spec import data, experiment, metric, plan
+from fairtrial.spec import data, experiment, metric, plan, quasi
 
 DOCS = Path(__file__).parent
 PAGES = ("reference/cli.md", "reference/spec.md", "reference/metrics.md")
@@ -33,12 +33,15 @@ MODELS: dict[str, type[BaseModel]] = {
         experiment.ExperimentSpec,
         plan.VariantSpec,
         plan.PlanSpec,
+        plan.SequentialSpec,
+        plan.BayesianSpec,
         plan.ScheduleSpec,
         metric.BaseMetricSpec,
         metric.ProportionSpec,
         metric.MeanSpec,
         metric.CountSpec,
         metric.RatioSpec,
+        metric.QuantileSpec,
         metric.EventValue,
         data.SourceSpec,
         data.UnitsData,
@@ -47,6 +50,11 @@ MODELS: dict[str, type[BaseModel]] = {
         data.FactTable,
         data.AggregatesData,
         data.MomentColumns,
+        quasi.DidDesign,
+        quasi.RddDesign,
+        quasi.SyntheticControlDesign,
+        quasi.IvDesign,
+        quasi.InterruptedSeriesDesign,
     )
 }
 """Every part of a spec; a test walks the models and misses none."""
@@ -56,6 +64,7 @@ INHERITED = {
     "MeanSpec": "BaseMetricSpec",
     "CountSpec": "BaseMetricSpec",
     "RatioSpec": "BaseMetricSpec",
+    "QuantileSpec": "BaseMetricSpec",
     "UnitsData": "SourceSpec",
     "LogsData": "SourceSpec",
     "AggregatesData": "SourceSpec",
@@ -66,17 +75,25 @@ LINKS = {
     "EventValue": ("a value from events", "spec.md#values-from-events"),
     "VariantSpec": ("arm", "spec.md#an-arm"),
     "PlanSpec": ("plan", "spec.md#the-plan"),
+    "SequentialSpec": ("looks", "spec.md#planned-looks"),
+    "BayesianSpec": ("priors and stopping rule", "spec.md#a-bayesian-plan"),
     "ScheduleSpec": ("schedule", "spec.md#the-schedule"),
     "ProportionSpec": ("proportion", "metrics.md#proportion"),
     "MeanSpec": ("mean", "metrics.md#mean"),
     "CountSpec": ("count", "metrics.md#count"),
     "RatioSpec": ("ratio", "metrics.md#ratio"),
+    "QuantileSpec": ("quantile", "metrics.md#quantile"),
     "UnitsData": ("units", "spec.md#shape-units-a-unit-table"),
     "LogsData": ("logs", "spec.md#shape-logs-event-logs"),
     "AggregatesData": ("aggregates", "spec.md#shape-aggregates-ready-counts-or-moments"),
     "LogTable": ("log table", "spec.md#a-log-of-assignments-or-exposures"),
     "FactTable": ("fact table", "spec.md#a-fact-table"),
     "MomentColumns": ("columns of a metric", "spec.md#columns-of-a-metric"),
+    "DidDesign": ("did", "spec.md#kind-did"),
+    "RddDesign": ("rdd", "spec.md#kind-rdd"),
+    "SyntheticControlDesign": ("synthetic_control", "spec.md#kind-synthetic_control"),
+    "IvDesign": ("iv", "spec.md#kind-iv"),
+    "InterruptedSeriesDesign": ("interrupted_series", "spec.md#kind-interrupted_series"),
 }
 
 MEANINGS = {
@@ -249,6 +266,8 @@ def _choice(node: Mapping[str, Any]) -> str:
 
 
 def _list(node: Mapping[str, Any]) -> str:
+    if "prefixItems" in node:
+        return f"list of {' and '.join(_type(part) for part in node['prefixItems'])}"
     least = f", at least {node['minItems']}" if node.get("minItems") else ""
     return f"list of {_plural(_type(node['items']))}{least}"
 
@@ -290,7 +309,9 @@ def _default(node: Mapping[str, Any], field: Any) -> str:
         return "empty"
     if isinstance(value, Mapping | BaseModel):
         return "its own defaults"
-    return {None: "none", "": "empty"}.get(value) or f"`{value}`"
+    if value is None or value == "":
+        return "none" if value is None else "empty"
+    return f"`{value}`"
 
 
 def _reflowed(text: str) -> str:

@@ -18,12 +18,15 @@ CLEAR_WIN = Evidence(
     lift=0.20,
     lift_interval=Interval(low=0.10, high=0.30),
     significant=True,
-    early_interval=None,
+    harm_interval=Interval(low=0.01, high=0.03),
     guardrails="PASS",
     guardrails_non_inferior=True,
     guardrail_reasons=(),
     planned=True,
     plan_complete=True,
+    fixed_horizon=True,
+    looks_left=False,
+    conditional_power=None,
     min_days_met=True,
     max_days_reached=False,
     live=False,
@@ -32,16 +35,26 @@ FIVE_PERCENT = Policy(practical=0.05, strong=0.05, origin="declared")
 
 INVALID = replace(CLEAR_WIN, invalid=("the arms do not have their planned sizes",))
 TOO_LITTLE = replace(CLEAR_WIN, insufficient="nobody converted", interval=None, effect=None, lift=None, lift_interval=None)
-HARMED = replace(CLEAR_WIN, effect=-0.02, interval=Interval(low=-0.03, high=-0.01), lift=-0.2, lift_interval=Interval(low=-0.3, high=-0.1))
+HARMED = replace(
+    CLEAR_WIN,
+    effect=-0.02,
+    interval=Interval(low=-0.03, high=-0.01),
+    harm_interval=Interval(low=-0.03, high=-0.01),
+    lift=-0.2,
+    lift_interval=Interval(low=-0.3, high=-0.1),
+)
 UNDECIDED = replace(
     CLEAR_WIN,
     effect=0.001,
     interval=Interval(low=-0.02, high=0.03),
+    harm_interval=None,
     lift=0.01,
     lift_interval=Interval(low=-0.2, high=0.3),
     significant=False,
 )
-UNFINISHED = replace(CLEAR_WIN, plan_complete=False, early_interval=Interval(low=-0.01, high=0.05))
+UNFINISHED = replace(CLEAR_WIN, plan_complete=False, harm_interval=Interval(low=-0.01, high=0.05))
+BETWEEN_LOOKS = replace(UNDECIDED, plan_complete=False, fixed_horizon=False, looks_left=True, conditional_power=0.6)
+LOSING = replace(BETWEEN_LOOKS, effect=-0.001, lift=-0.01)
 
 ROWS = [
     ("0", INVALID, None, "invalid", None, "high"),
@@ -60,6 +73,19 @@ ROWS = [
     ("6", replace(CLEAR_WIN, guardrails="WARNING"), "LAUNCH", "practical", "MEDIUM-HIGH", "medium"),
     ("7", replace(CLEAR_WIN, lift=0.03, lift_interval=Interval(low=0.01, high=0.05)), "CONSIDER_LAUNCH", "small", "MEDIUM", "medium"),
     ("8", replace(UNDECIDED, lift_interval=Interval(low=-0.02, high=0.04)), "NO_LAUNCH", "futile", "MEDIUM", "low"),
+    (
+        "6",
+        replace(CLEAR_WIN, fixed_horizon=False, looks_left=True, plan_complete=False, guardrails_non_inferior=False),
+        "LAUNCH",
+        "practical",
+        "MEDIUM-HIGH",
+        "medium",
+    ),
+    ("9", BETWEEN_LOOKS, "EXTEND_TEST", "promising", "LOW", "low"),
+    ("9", LOSING, "EXTEND_TEST", "plan_incomplete", "LOW", "low"),
+    ("9", replace(LOSING, conditional_power=None), "EXTEND_TEST", "plan_incomplete", "LOW", "low"),
+    ("9", replace(LOSING, conditional_power=0.2), "EXTEND_TEST", "plan_incomplete", "LOW", "low"),
+    ("10", replace(LOSING, conditional_power=0.19), "NO_LAUNCH", "futile", "LOW", "low"),
     ("10", UNDECIDED, "NO_LAUNCH", "inconclusive", "LOW", "low"),
 ]
 
@@ -80,10 +106,19 @@ def test_every_rule_of_the_table_is_reached_by_a_row():
 
 def test_harm_before_the_plan_is_complete_needs_the_always_valid_interval():
     """V.b: before the first complete read the fixed interval is not read, not even for harm."""
-    early = replace(HARMED, plan_complete=False, early_interval=Interval(low=-0.06, high=0.02), live=True)
+    early = replace(HARMED, plan_complete=False, harm_interval=Interval(low=-0.06, high=0.02), live=True)
     assert decide(early, FIVE_PERCENT).verdict == "EXTEND_TEST"
-    sure = replace(early, early_interval=Interval(low=-0.06, high=-0.001))
+    sure = replace(early, harm_interval=Interval(low=-0.06, high=-0.001))
     assert decide(sure, FIVE_PERCENT).verdict == "ROLLBACK"
+
+
+def test_a_futile_look_says_what_power_is_left_and_to_stop():
+    """V.b rules 9 and 10: conditional power at the planned MDE below .20."""
+    futile = decide(replace(BETWEEN_LOOKS, conditional_power=0.05), FIVE_PERCENT)
+    assert any("0.05, below the 0.2" in sentence for sentence in futile.reasoning)
+    assert futile.next_steps[0].startswith("Stop")
+    going = decide(BETWEEN_LOOKS, FIVE_PERCENT)
+    assert any("0.60, at least the 0.2" in sentence for sentence in going.reasoning)
 
 
 def test_an_interval_above_zero_without_significance_is_no_benefit():
@@ -119,7 +154,7 @@ def test_non_inferiority_reads_the_interval_against_the_margin():
         CLEAR_WIN, effect=0.0, interval=Interval(low=-0.01, high=0.01), lift=0.0, lift_interval=Interval(low=-0.1, high=0.1)
     )
     assert decide(near_zero, policy).verdict == "LAUNCH"
-    worse = replace(near_zero, interval=Interval(low=-0.05, high=-0.03))
+    worse = replace(near_zero, interval=Interval(low=-0.05, high=-0.03), harm_interval=Interval(low=-0.05, high=-0.03))
     assert decide(worse, policy).reason == "harm"
     open_end = replace(near_zero, interval=Interval(low=-0.05, high=0.03), significant=False)
     assert decide(open_end, policy).reason == "inconclusive"
@@ -159,12 +194,15 @@ evidences = st.builds(
     lift=st.none() | st.floats(-1, 1),
     lift_interval=st.none() | bounds,
     significant=st.booleans(),
-    early_interval=st.none() | bounds,
+    harm_interval=st.none() | bounds,
     guardrails=states,
     guardrails_non_inferior=st.booleans(),
     guardrail_reasons=st.just(("guardrail x warns",)),
     planned=st.booleans(),
     plan_complete=st.booleans(),
+    fixed_horizon=st.booleans(),
+    looks_left=st.booleans(),
+    conditional_power=st.none() | st.floats(0, 1),
     min_days_met=st.booleans(),
     max_days_reached=st.booleans(),
     live=st.booleans(),
@@ -180,7 +218,7 @@ def test_no_evidence_launches_against_an_alarm_missing_data_or_an_unfinished_pla
     if decision.verdict in LAUNCHES:
         assert not evidence.invalid
         assert evidence.guardrails not in {"ALERT", "UNAVAILABLE"}
-        assert evidence.plan_complete
+        assert evidence.plan_complete or not evidence.fixed_horizon
         assert evidence.min_days_met
         assert evidence.significant
         assert evidence.interval is not None

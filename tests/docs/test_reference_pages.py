@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import product
 from typing import get_args
 
 import generate
@@ -21,6 +22,7 @@ from fairtrial.errors import FairtrialError
 from fairtrial.evaluation.planning import METHOD_NAMES
 from fairtrial.metrics import known_kinds
 from fairtrial.metrics.family import Means, Proportions
+from fairtrial.metrics.unit_comparison import NAMES, UnitComparison
 from fairtrial.spec.base import SpecModel
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.plan import CiMethod, Correction, LiftMethod
@@ -93,12 +95,13 @@ def test_a_rule_of_decision_has_its_row(rule):
     shown = rows(page("decisions.md"))[rule.number]
     for live in (False, True):
         for late in (False, True):
-            outcome = rule.outcome(replace(NOTHING, live=live, max_days_reached=late))
-            assert (outcome.verdict or "none") in shown[2]
-            assert outcome.reason in shown[3]
-            assert (outcome.confidence or "none") in shown[4]
-            assert outcome.risk in shown[5]
-            assert outcome.state == "valid" or f"`{outcome.state}`" in shown[2]
+            for left, effect in ((False, None), (True, 0.1)):
+                outcome = rule.outcome(replace(NOTHING, live=live, max_days_reached=late, looks_left=left, effect=effect))
+                assert (outcome.verdict or "none") in shown[2]
+                assert outcome.reason in shown[3]
+                assert (outcome.confidence or "none") in shown[4]
+                assert outcome.risk in shown[5]
+                assert outcome.state == "valid" or f"`{outcome.state}`" in shown[2]
 
 
 NOTHING = Evidence(
@@ -109,12 +112,15 @@ NOTHING = Evidence(
     lift=None,
     lift_interval=None,
     significant=False,
-    early_interval=None,
+    harm_interval=None,
     guardrails=None,
     guardrails_non_inferior=True,
     guardrail_reasons=(),
     planned=True,
     plan_complete=True,
+    fixed_horizon=True,
+    looks_left=False,
+    conditional_power=None,
     min_days_met=True,
     max_days_reached=False,
     live=False,
@@ -237,7 +243,13 @@ def test_a_choice_of_method_has_its_row(choice):
 
 def test_every_method_that_a_scorecard_names_has_its_row():
     families = [Proportions(choice) for choice in get_args(CiMethod)]
-    families += [Means((True, ratio, covariate, False)) for ratio in (False, True) for covariate in (False, True)]
+    flags = list(product((False, True), repeat=2))
+    families += [
+        Means((True, ratio, covariate, False), stratified=stratified) for ratio, covariate in flags for stratified in (False, True)
+    ]
+    families += [Means((True, False, covariate, False), variances="equal") for covariate in (False, True)]
+    families += [UnitComparison(test=test, adjusted=adjusted) for test in NAMES for adjusted in (False, True)]
+    families += [UnitComparison(test=test, ratio=True) for test in ("bootstrap", "permutation")]
     named = {"fisher_exact", *METHOD_NAMES, *(family.interval_method for family in families)}
     named |= {family.test_name(margin) for family in families for margin in (0.0, 0.1)}
     assert sorted(name for name in named if f"`{name}`" not in page("methods.md")) == []

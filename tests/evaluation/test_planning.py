@@ -284,3 +284,32 @@ def test_a_test_of_rates_must_know_the_rate():
     test = PlannedTest(rates=True, noninferiority=False, value=None, sd=None, alpha=0.05, power=0.8, alternative="two-sided")
     with pytest.raises(UsageError, match="must know the control's value"):
         test.units(0.1, 0.5)
+
+
+def test_a_covariate_shrinks_and_clusters_grow_the_plan():
+    """V.b CUPED 1 - rho^2; design effect 1 + (m - 1) ICC."""
+    plain = planned("mean", plan={"baseline": 10, "baseline_sd": 5, "mde": 0.02})
+    cuped = planned("mean", plan={"baseline": 10, "baseline_sd": 5, "mde": 0.02, "covariate_correlation": -0.6})
+    clusters = planned("mean", plan={"baseline": 10, "baseline_sd": 5, "mde": 0.02, "cluster_size": 21, "intraclass_correlation": 0.05})
+    assert cuped.total == pytest.approx(plain.total * 0.64, abs=2)
+    assert clusters.total == pytest.approx(plain.total * 2.0, abs=2)
+    assert (cuped.variance_factor, clusters.variance_factor) == (pytest.approx(0.64), pytest.approx(2.0))
+    assert "0.640 times those of plain units" in cuped.explanation
+
+
+@pytest.mark.parametrize("method", ["group_sequential", "hybrid", "always_valid"])
+def test_the_power_at_the_planned_size_is_the_planned_one_under_every_method(method):
+    options = {"baseline": 0.1, "mde": 0.1, "method": method, "covariate_correlation": 0.5}
+    plan = planned(plan=options)
+    power, effect, lift = sensitivity(spec(plan=options), plan.arms, 0.1, None)
+    assert power == pytest.approx(0.8, abs=1e-3)
+    assert effect == pytest.approx(0.01, rel=1e-2)
+    assert lift == pytest.approx(0.1, rel=1e-2)
+    assert plan.inflation > 1.0
+
+
+def test_the_inflation_of_five_looks_is_the_published_one():
+    """Jennison & Turnbull (2000) table 2.4: O'Brien-Fleming, K = 5, alpha .05, power .8: 1.028; Pocock (table 2.2): 1.229."""
+    for spending, factor in (("obrien-fleming", 1.028), ("pocock", 1.229)):
+        plan = {"baseline": 0.1, "mde": 0.1, "method": "group_sequential", "sequential": {"spending": spending}}
+        assert planned(plan=plan).inflation == pytest.approx(factor, abs=6e-4)

@@ -5,15 +5,17 @@ from typing import get_args
 import pytest
 
 from fairtrial.errors import UsageError
-from fairtrial.metrics import build_metric, builds, known_kinds
+from fairtrial.metrics import UnitComparison, build_metric, build_metrics, builds, known_kinds
 from fairtrial.metrics.needs import Column
-from fairtrial.spec.metric import CountSpec, EventValue, MeanSpec, MetricSpec, ProportionSpec, RatioSpec
+from fairtrial.spec.loader import parse_spec
+from fairtrial.spec.metric import CountSpec, EventValue, MeanSpec, MetricSpec, ProportionSpec, QuantileSpec, RatioSpec
 
 EXAMPLES = {
     "proportion": ProportionSpec(key="bought", kind="proportion"),
     "mean": MeanSpec(key="spend", kind="mean"),
     "count": CountSpec(key="visits", kind="count"),
     "ratio": RatioSpec(key="ctr", kind="ratio", numerator="clicks", denominator="views"),
+    "quantile": QuantileSpec(key="latency", kind="quantile", q=0.95),
 }
 
 
@@ -34,6 +36,7 @@ def test_registering_a_kind_twice_is_an_error():
         ("mean", "real", 1, "welch_t"),
         ("count", "nonnegative", 1, "welch_t"),
         ("ratio", "real", 2, "ratio_delta"),
+        ("quantile", "real", 1, "quantile_difference"),
     ],
 )
 def test_a_metric_says_what_to_read_and_how_it_is_tested(kind, values, columns, test):
@@ -44,7 +47,7 @@ def test_a_metric_says_what_to_read_and_how_it_is_tested(kind, values, columns, 
     assert metric.family.adjusted is False
 
 
-@pytest.mark.parametrize("kind", EXAMPLES)
+@pytest.mark.parametrize("kind", sorted(set(EXAMPLES) - {"quantile"}))
 def test_a_covariate_makes_any_kind_a_cuped_test(kind):
     metric = build_metric(EXAMPLES[kind].model_copy(update={"covariate": "before"}))
     assert metric.family.adjusted
@@ -64,3 +67,57 @@ def test_metrics_of_one_family_share_a_batch():
     assert build_metric(EXAMPLES["mean"]).family == build_metric(EXAMPLES["count"]).family
     assert hash(build_metric(EXAMPLES["mean"]).family) == hash(build_metric(EXAMPLES["count"]).family)
     assert build_metric(EXAMPLES["mean"]).family != build_metric(EXAMPLES["ratio"]).family
+
+
+def test_several_covariates_are_all_read_and_said_to_be_several():
+    metric = build_metric(MeanSpec(key="spend", kind="mean", covariate=("before", "age")))
+    assert [column.source for column in metric.needs.columns] == ["spend", "before", "age"]
+    assert (metric.family.several, metric.family.test_name()) == (True, "cuped_welch_t")
+    assert not build_metric(MeanSpec(key="spend", kind="mean", covariate=("before",))).family.several
+
+
+@pytest.mark.parametrize(
+    ("test", "rows", "buckets", "name", "interval"),
+    [
+        ("welch", False, False, "welch_t", "t"),
+        ("student", False, False, "student_t", "t"),
+        ("log", True, False, "log_t", "t"),
+        ("log1p", True, False, "log1p_t", "t"),
+        ("trimmed", True, False, "yuen_t", "t"),
+        ("mann_whitney", True, False, "mann_whitney", "hodges_lehmann"),
+        ("permutation", True, False, "permutation", "permutation"),
+        ("bootstrap", False, True, "bootstrap_mean_difference", "bootstrap_studentised"),
+    ],
+)
+@pytest.mark.parametrize("model", [MeanSpec, CountSpec])
+def test_a_test_says_what_it_reads(model, test, rows, buckets, name, interval):
+    """Only tests of units let values leave the engine; a bootstrap reads sums by bucket."""
+    metric = build_metric(model(key="spend", kind=model.__name__.removesuffix("Spec").lower(), test=test))
+    assert (metric.needs.rows, metric.needs.buckets) == (rows, buckets)
+    assert (metric.family.test_name(), metric.family.interval_method) == (name, interval)
+    assert isinstance(metric.family, UnitComparison) == (rows or buckets)
+
+
+@pytest.mark.parametrize(("test", "name"), [("bootstrap", "bootstrap_ratio_difference"), ("permutation", "permutation_ratio")])
+def test_a_ratio_may_be_resampled_too(test, name):
+    metric = build_metric(RatioSpec(key="ctr", kind="ratio", numerator="clicks", denominator="views", test=test))
+    assert (metric.needs.rows, metric.needs.buckets) == (test == "permutation", test == "bootstrap")
+    assert metric.family.test_name() == name
+
+
+def test_a_bootstrap_with_a_covariate_says_so():
+    assert build_metric(MeanSpec(key="s", kind="mean", test="bootstrap", covariate="b")).family.test_name() == "bootstrap_cuped_difference"
+
+
+def test_a_quantile_reads_its_order_statistics():
+    assert build_metric(EXAMPLES["quantile"]).needs.quantile == 0.95
+
+
+def test_post_stratified_data_makes_means_of_rates():
+    spec = parse_spec({
+        "key": "x", "arms": ["control", "treatment"],
+        "metrics": [{"key": "bought", "kind": "proportion", "role": "primary"}, {"key": "spend", "kind": "mean", "covariate": "before"}],
+        "data": {"source": "units.parquet", "strata": ["country"], "adjust": "post_stratify"},
+    })  # fmt: skip
+    names = [metric.family.test_name() for metric in build_metrics(spec)]
+    assert names == ["post_stratified_welch_t", "post_stratified_cuped_welch_t"]

@@ -9,6 +9,7 @@ from rich.console import Console
 from fairtrial.evaluation.planning import plan_experiment
 from fairtrial.reports import render_plan, render_spec
 from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.spec.loader import parse_spec
 from fairtrial.stats.result import Unavailable
 
 
@@ -86,3 +87,22 @@ def test_names_are_not_read_as_markup():
     text = printed(render_spec, spec(name="[red]x[/]", arms={"psa": 0.5, "[b]ad": 0.5}))
     assert "[red]x[/]" in text
     assert "[b]ad" in text
+
+
+def test_a_metric_says_which_test_and_which_quantile_and_the_data_its_strata():
+    several = parse_spec({
+        "key": "x", "arms": ["control", "treatment"],
+        "metrics": [
+            {"key": "p95", "kind": "quantile", "q": 0.95, "role": "primary"},
+            {"key": "middle", "kind": "mean", "test": "trimmed", "trim": 0.1},
+            {"key": "moved", "kind": "count", "test": "mann_whitney"},
+            {"key": "ctr", "kind": "ratio", "numerator": "clicks", "denominator": "views", "test": "bootstrap"},
+        ],
+        "data": {"source": "units.parquet", "unit": "id"},
+    })  # fmt: skip
+    shown = printed(render_spec, several)
+    for words in ("the 0.95 quantile", "test trimmed by 0.1 at each end", "test mann whitney", "test bootstrap"):
+        assert words in shown
+    strata = {"source": "units.parquet", "strata": ["country"], "adjust": "post_stratify"}
+    plain = parse_spec({"key": "x", "arms": ["control", "treatment"], "metrics": [{"key": "m", "kind": "mean"}], "data": strata})
+    assert "strata country" in printed(render_spec, plain)

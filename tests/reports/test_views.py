@@ -109,7 +109,7 @@ def test_every_verdict_of_the_table_has_words_of_its_own(rule):
     """G-15: no rule of the decision table falls back to the wrong sentence."""
     for live in (True, False):
         for late in (True, False):
-            outcome = rule.outcome(SimpleNamespace(live=live, max_days_reached=late))
+            outcome = rule.outcome(SimpleNamespace(live=live, max_days_reached=late, looks_left=live, effect=1.0 if late else -1.0))
             made = Decision(
                 verdict=outcome.verdict,
                 state=outcome.state,

@@ -204,6 +204,12 @@ PLAN_CHANGES = {
     "practical_threshold": 0.03,
     "strong_threshold": 0.3,
     "practical_threshold_absolute": 0.01,
+    "sequential": {"looks": 3},
+    "bayesian": {"lift_prior_sd": 0.1},
+    "covariate_correlation": 0.5,
+    "cluster_size": 20,
+    "gatekeeping": "serial",
+    "intraclass_correlation": 0.02,
 }
 
 
@@ -216,7 +222,8 @@ def test_the_hash_changes_with_the_design(short, name):
 def test_the_hash_changes_with_every_field_of_the_plan(short, name):
     """A new field of the plan without an entry above fails here."""
     metrics = [{"key": "converted", "kind": "proportion", "margin": 0.01}]
-    changed = {**short["plan"], name: PLAN_CHANGES[name]}
+    together = {"cluster_size", "intraclass_correlation"}
+    changed = {**short["plan"], **{key: PLAN_CHANGES[key] for key in (together if name in together else {name})}}
     assert _hash(short, metrics=metrics, plan=changed) != _hash(short, metrics=metrics)
 
 
@@ -398,3 +405,46 @@ def test_two_hundred_broken_specs_are_all_refused(short):
         beside = {key: value for change in rng.sample(harmless, 3) for key, value in change.items() if key not in broken}
         with pytest.raises(SpecError):
             parse_spec({**short, **beside, **copy.deepcopy(broken)})
+
+
+@pytest.mark.parametrize(
+    ("sequential", "rule"),
+    [
+        ({"looks": [0.5, 0.4, 1.0]}, "increasing shares"),
+        ({"looks": [0.5, 0.9]}, "end at 1"),
+        ({"looks": 1}, "greater than or equal to 2"),
+        ({"spending": "hwang-shih-decani"}, "needs a shape"),
+        ({"spending": "kim-demets", "shape": -1}, "positive for kim-demets"),
+        ({"shape": 2}, "shape belongs to"),
+        ({"spending": "obrien-flemming"}, "obrien-fleming"),
+        ({"futility_power": 1.0}, "less than 1"),
+        ({"look": 3}, "Did you mean 'looks'"),
+    ],
+)
+def test_looks_that_cannot_be_are_refused(short, sequential, rule):
+    with pytest.raises(SpecError) as caught:
+        parse_spec({**short, "plan": {**short["plan"], "method": "group_sequential", "sequential": sequential}})
+    assert rule in str(caught.value)
+
+
+def test_a_design_effect_needs_both_its_parts(short):
+    with pytest.raises(SpecError, match="give both or neither"):
+        parse_spec({**short, "plan": {**short["plan"], "cluster_size": 20}})
+
+
+def test_a_bayesian_plan_has_no_sides(short):
+    with pytest.raises(SpecError, match="no sides"):
+        parse_spec({**short, "plan": {**short["plan"], "method": "bayesian", "alternative": "one-sided"}})
+
+
+def test_looks_are_a_number_or_their_shares(short):
+    plan = {**short["plan"], "method": "hybrid"}
+    four = parse_spec({**short, "plan": {**plan, "sequential": {"looks": 4}}}).plan.sequential
+    assert four.fractions == (0.25, 0.5, 0.75, 1.0)
+    named = parse_spec({**short, "plan": {**plan, "sequential": {"looks": [0.3, 1]}}}).plan.sequential
+    assert named.fractions == (0.3, 1.0)
+
+
+def test_a_default_said_aloud_has_the_hash_of_one_left_out(short):
+    """A field that a later version adds changes no hash of a spec that does not use it."""
+    assert _hash(short, plan={**short["plan"], "method": "fixed", "power": 0.8}) == _hash(short)

@@ -40,7 +40,8 @@ def test_the_required_golden_values():
 
 
 def test_every_declared_correction_is_offered():
-    assert set(get_args(Correction)) <= set(METHODS)
+    """Dunnett's needs more than p-values and lives in `many_to_one`."""
+    assert set(get_args(Correction)) - {"dunnett"} <= set(METHODS)
 
 
 @pytest.mark.parametrize("method", STATSMODELS)

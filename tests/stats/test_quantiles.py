@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fairtrial.errors import DataError, UsageError
-from fairtrial.stats.quantiles import QuantileSummary, order_statistic_interval, quantile_difference, quantile_test
+from fairtrial.stats.quantiles import (
+    QuantileSummary,
+    order_statistic_interval,
+    order_statistic_ranks,
+    quantile_difference,
+    quantile_test,
+)
 from fairtrial.stats.result import Interval
 
 
@@ -78,3 +84,17 @@ def test_the_quantile_test_covers():
 def test_what_cannot_be_answered_is_refused(call, error):
     with pytest.raises(error):
         call()
+
+
+def test_ranks_are_those_of_the_interval_between_order_statistics():
+    """The engine's way to an interval and the sample's are one."""
+    sample = np.random.default_rng(3).normal(size=120)
+    found = order_statistic_interval(sample, 0.7, alpha=0.1)
+    assert order_statistic_ranks(120, 0.7, alpha=0.1) == (found.rank_low, found.rank_high)
+    assert order_statistic_ranks(3, 0.5) == (0, 4)
+
+
+@pytest.mark.parametrize(("n", "probability", "alpha"), [(0, 0.5, 0.05), (10, 0.0, 0.05), (10, 1.0, 0.05), (10, 0.5, 1.0)])
+def test_ranks_of_impossible_quantiles_are_refused(n, probability, alpha):
+    with pytest.raises(UsageError):
+        order_statistic_ranks(n, probability, alpha=alpha)

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from fairtrial.analysis.quasi import analyze_quasi
 from fairtrial.errors import UsageError
 from fairtrial.evaluation import Look, Scorecard, evaluate
 from fairtrial.metrics import build_metrics
@@ -22,7 +23,7 @@ def analyze_spec(
     as_of: dt.datetime | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Scorecard:
-    """Read the spec's data in its engine and evaluate it.
+    """Read the spec's data in its engine and evaluate it; a quasi-experiment by its design.
 
     Args:
         spec: The experiment, with its data.
@@ -33,10 +34,14 @@ def analyze_spec(
         progress: Called with a sentence as each step begins.
 
     Raises:
-        UsageError: The spec names no data.
+        UsageError: The spec names no data, or earlier looks are given for a quasi-experiment, which is read once.
         DataError: The data cannot answer.
         ConnectorError: The source cannot be reached.
     """
+    if spec.design is not None:
+        if looks:
+            raise UsageError(f"A quasi-experiment is read once; kind {spec.kind!r} takes no earlier looks.", hint="Leave them out.")
+        return analyze_quasi(spec, base=base, source=source, as_of=as_of, progress=progress)
     if spec.data is None:
         raise UsageError(f"Experiment {spec.key!r} names no data.", hint="Add a `data` section with source, arm and unit.")
     data = spec.data if source is None else spec.data.model_copy(update={"source": source})

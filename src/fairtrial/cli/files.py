@@ -13,8 +13,13 @@ from fairtrial.errors import UsageError
 from fairtrial.evaluation import Look
 
 
+class _Sequential(msgspec.Struct):
+    information: float
+
+
 class _Plan(msgspec.Struct):
     complete: bool
+    sequential: _Sequential | None = None
 
 
 class _EarlierScorecard(msgspec.Struct):
@@ -58,4 +63,10 @@ def read_look(path: Path) -> Look:
         raise UsageError(
             f"{str(path)!r} is no scorecard: {error}.", hint="Pass a file written by `fairtrial analyze --scorecard`."
         ) from error
-    return Look(as_of=earlier.as_of, complete=earlier.plan.complete, decisions=earlier.decisions)
+    looked = earlier.plan.sequential
+    return Look(
+        as_of=earlier.as_of,
+        complete=earlier.plan.complete,
+        decisions=earlier.decisions,
+        information=None if looked is None else looked.information,
+    )

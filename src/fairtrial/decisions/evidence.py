@@ -21,13 +21,19 @@ class Evidence:
         lift: Improvement relative to the control; None where the control's value is not positive.
         lift_interval: Its interval in force.
         significant: Whether p < alpha after correction (the interval's exclusion of 0 is read only together with it).
-        early_interval: The always-valid interval that watches for harm before the plan is complete;
-            None once it is complete, or where it cannot be had.
+        harm_interval: The interval that harm is read from: the one in force, or the always-valid one of a
+            fixed plan that is not complete and of a hybrid plan; None where there is none, or where
+            the one in force is not backed by its p-value.
         guardrails: Worst of the guardrails' states; None when none is declared.
         guardrails_non_inferior: Whether every guardrail's interval lies within its margin.
         guardrail_reasons: One sentence for each guardrail that does not pass.
         planned: Whether any plan of size was recorded.
-        plan_complete: Whether the plan's sample or its longest run has been reached.
+        plan_complete: Whether the plan's sample or its longest run has been reached (or, in a Bayesian
+            plan, its stopping rule).
+        fixed_horizon: Whether nothing but harm may be concluded before the plan is complete.
+        looks_left: Whether a sequential plan may look again.
+        conditional_power: Probability to show a benefit in the looks left if the planned MDE were true;
+            None where it is not asked for or not known.
         min_days_met: Whether the shortest run has been reached.
         max_days_reached: Whether the longest run has been reached.
         live: Whether units are being assigned now.
@@ -40,12 +46,15 @@ class Evidence:
     lift: float | None
     lift_interval: Interval | None
     significant: bool
-    early_interval: Interval | None
+    harm_interval: Interval | None
     guardrails: GuardrailState | None
     guardrails_non_inferior: bool
     guardrail_reasons: tuple[str, ...]
     planned: bool
     plan_complete: bool
+    fixed_horizon: bool
+    looks_left: bool
+    conditional_power: float | None
     min_days_met: bool
     max_days_reached: bool
     live: bool
@@ -62,6 +71,7 @@ class Policy:
         strong: Improvement that makes a launch a strong one; None when none was declared.
         scale: Scale of `practical` and `strong`.
         origin: Where `practical` comes from, for the reasoning.
+        futility_power: Conditional power below which going on is futile.
     """
 
     objective: Literal["superiority", "non_inferiority"] = "superiority"
@@ -70,3 +80,4 @@ class Policy:
     strong: float | None = None
     scale: Literal["relative", "absolute"] = "relative"
     origin: Literal["declared", "planned_mde", "none"] = "none"
+    futility_power: float = 0.2

@@ -87,14 +87,11 @@ def _null(p: Policy) -> float:
 
 
 def _harm(e: Evidence, p: Policy) -> bool:
-    watched = e.interval if e.plan_complete else e.early_interval
-    if watched is None or watched.high >= _null(p):
-        return False
-    return e.significant or not e.plan_complete or p.objective == "non_inferiority"
+    return e.harm_interval is not None and e.harm_interval.high < _null(p)
 
 
 def _incomplete(e: Evidence, _: Policy) -> bool:
-    return not e.min_days_met or not e.plan_complete
+    return not e.min_days_met or (e.fixed_horizon and not e.plan_complete)
 
 
 def _guardrail_missing(e: Evidence, p: Policy) -> bool:
@@ -119,6 +116,10 @@ def _futile(e: Evidence, p: Policy) -> bool:
         return e.interval is not None and e.interval.high < -p.margin
     bounds = e.lift_interval if p.scale == "relative" else e.interval
     return p.practical is not None and bounds is not None and bounds.high < p.practical
+
+
+def _going_on(e: Evidence, p: Policy) -> bool:
+    return e.looks_left and (e.conditional_power is None or e.conditional_power >= p.futility_power)
 
 
 def _scaled_low(e: Evidence, p: Policy) -> float | None:
@@ -156,6 +157,15 @@ def _too_little(e: Evidence) -> Outcome:
     return Outcome(verdict="EXTEND_TEST", reason="plan_incomplete", confidence="LOW", risk="low")
 
 
+def _continue(e: Evidence) -> Outcome:
+    reason = "promising" if e.effect is not None and e.effect > 0 else "plan_incomplete"
+    return Outcome(verdict="EXTEND_TEST", reason=reason, confidence="LOW", risk="low")
+
+
+def _no_evidence(e: Evidence) -> Outcome:
+    return Outcome(verdict="NO_LAUNCH", reason="futile" if e.looks_left else "inconclusive", confidence="LOW", risk="low")
+
+
 def _no_guardrail_data(e: Evidence) -> Outcome:
     verdict: Verdict = "NO_LAUNCH" if e.max_days_reached else "EXTEND_TEST"
     return Outcome(verdict=verdict, reason="guardrail_unavailable", confidence="LOW", risk="medium")
@@ -172,6 +182,7 @@ RULES: tuple[Rule, ...] = (
     Rule(number="6", applies=_practical, outcome=_fixed("LAUNCH", "practical", "MEDIUM-HIGH", "medium")),
     Rule(number="7", applies=_benefit, outcome=_fixed("CONSIDER_LAUNCH", "small", "MEDIUM", "medium")),
     Rule(number="8", applies=_futile, outcome=_fixed("NO_LAUNCH", "futile", "MEDIUM", "low")),
-    Rule(number="10", applies=_always, outcome=_fixed("NO_LAUNCH", "inconclusive", "LOW", "low")),
+    Rule(number="9", applies=_going_on, outcome=_continue),
+    Rule(number="10", applies=_always, outcome=_no_evidence),
 )
-"""In order. Rule 9 belongs to sequential plans, which have looks left."""
+"""In order. Rule 9 belongs to sequential plans, which may have looks left."""

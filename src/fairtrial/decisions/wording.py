@@ -20,9 +20,12 @@ def reasoning(rule: str, evidence: Evidence, policy: Policy) -> tuple[str, ...]:
     if not evidence.planned:
         sentences.append("no plan was recorded, so the data is read as complete")
     elif not evidence.plan_complete:
-        sentences.append("the plan is not complete")
+        sentences.append("the plan is not complete" if evidence.fixed_horizon else "the plan has looks left")
     if not evidence.min_days_met:
         sentences.append("the shortest planned run has not been reached")
+    if rule in {"9", "10"} and evidence.looks_left and evidence.conditional_power is not None:
+        left, side = f"{evidence.conditional_power:.2f}", "at least" if rule == "9" else "below"
+        sentences.append(f"the power left at the planned MDE is {left}, {side} the {policy.futility_power:g} that is worth going on for")
     return tuple(sentences)
 
 
@@ -37,6 +40,7 @@ def next_steps(verdict: Verdict | None, reason: str, state: State, evidence: Evi
             "Let the experiment run to its planned size.",
             "Do not stop on a good or a bad day: the plan controls the error.",
         ),
+        "promising": ("Go on to the next look.", "Stop when a look says so, not before: the plan controls the error."),
         "guardrail": ("Find out why the guardrail moved before anything else.", "Mend it and test again."),
         "harm": ("Find out why the treatment does worse.",),
         "guardrail_unavailable": ("Get the guardrail's data: no data is not a pass.",),
@@ -50,6 +54,8 @@ def next_steps(verdict: Verdict | None, reason: str, state: State, evidence: Evi
         "inconclusive": ("Do not launch on this evidence.", "Plan a larger test, use a covariate, or choose a more sensitive metric."),
     }
     chosen = steps[reason]
+    if reason == "futile" and evidence.looks_left and evidence.conditional_power is not None:
+        chosen = ("Stop: the looks that are left would hardly show the planned effect, were it true.", "Try a bolder change.")
     if verdict == "ROLLBACK":
         chosen = ("Take the treatment off now.", *chosen)
     if verdict == "LAUNCH" and evidence.guardrails == "WARNING":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fairtrial.diagnostics.finding import Finding
+from fairtrial.stats.sequential.allocation import sequential_srm
 from fairtrial.stats.srm import srm_test
 
 MISMATCH, WARNING = 0.001, 0.01
@@ -21,6 +22,9 @@ class SrmCheck:
         status: `mismatch` below p = 0.001, `warning` below 0.01.
         chi_square: Pearson's statistic without continuity correction.
         df: Number of arms with a planned share, less one.
+        p_value: Of a single check.
+        reason: Why it stands so.
+        always_valid_p: Of the sequential test, which keeps its error rate however often it is read.
     """
 
     status: Literal["ok", "warning", "mismatch", "skipped"]
@@ -28,6 +32,7 @@ class SrmCheck:
     df: int | None
     p_value: float | None
     reason: str
+    always_valid_p: float | None = None
 
 
 def check_allocation(
@@ -84,7 +89,16 @@ def check_allocation(
     else:
         status = "ok"
     reason = {"ok": "sizes agree with the plan", "warning": "sizes are suspicious", "mismatch": "sizes do not agree with the plan"}[status]
-    return SrmCheck(status=status, chi_square=result.chi_square, df=result.df, p_value=result.p_value, reason=reason), found
+    watched = sequential_srm([[units[arm] for arm in planned]], [shares[arm] for arm in planned])
+    check = SrmCheck(
+        status=status,
+        chi_square=result.chi_square,
+        df=result.df,
+        p_value=result.p_value,
+        reason=reason,
+        always_valid_p=float(watched.p_value[-1]),
+    )
+    return check, found
 
 
 def _unchecked(reason: str) -> Finding:

@@ -3,13 +3,14 @@
 Comparisons of one family and one alternative are one batch of arrays. p-values
 come first; the declared correction turns them into adjusted ones and gives each
 comparison the level at which its interval stands, so that an interval excludes
-the null exactly when the adjusted p-value lies below alpha.
+the null exactly when the adjusted p-value lies below alpha. What a p-value and an
+interval promise - at one look, at planned looks, at any look - is the plan's `Control`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,41 +18,31 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from fairtrial.metrics import ArmContrast, Family, Metric
+from fairtrial.evaluation.batch import Batch, Member, Pair, batch_of, grouped, null_effect, sided, sides_of
+from fairtrial.evaluation.control import AnyLook, Control
+from fairtrial.evaluation.corrections import Claim, Level, corrected
+from fairtrial.evaluation.credible import believe, best_arm
+from fairtrial.evaluation.own_values import control_sds, treatment_intervals
+from fairtrial.evaluation.rowwise import UnitResult, UnitTask, compare_units, is_of_units, make_task
+from fairtrial.evaluation.scorecard import PosteriorSummary
+from fairtrial.metrics import ArmContrast, Metric
+from fairtrial.metrics.family import Means
 from fairtrial.spec.experiment import ExperimentSpec
-from fairtrial.spec.metric import MetricSpec, Role
-from fairtrial.spec.plan import Correction, LiftMethod
+from fairtrial.spec.plan import LiftMethod
 from fairtrial.stats.contrast import MeanContrast
 from fairtrial.stats.lift import lift_interval
-from fairtrial.stats.moments import CoMoments
-from fairtrial.stats.multiplicity import adjust
 from fairtrial.stats.proportion_intervals import wilson_interval
-from fairtrial.stats.proportions import ProportionContrast, fisher_exact_p
-from fairtrial.stats.reading import ArmStats, OutcomeStats
-from fairtrial.stats.result import Alternative, Estimate, Interval, Unavailable
+from fairtrial.stats.proportions import ProportionContrast
+from fairtrial.stats.reading import ArmStats
+from fairtrial.stats.result import Estimate, Interval, Unavailable
+from fairtrial.stats.sequential.confidence_sequences import MIN_ARM_EVENTS, MIN_ARM_UNITS
 
 Floats = NDArray[np.float64]
-Pair = tuple[str, str]
-"""Metric key and treatment key."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Comparisons that one contrast holds.
-
-    Attributes:
-        pairs: Which comparison each entry is.
-        p_value: Raw p-values (the exact test's where counts are small), NaN where undefined.
-        small_counts: Where the exact test stands in.
-    """
-
-    family: Family
-    alternative: Alternative
-    pairs: tuple[Pair, ...]
-    contrast: ArmContrast
-    margins: Floats
-    p_value: Floats
-    small_counts: NDArray[np.bool_]
+NO_VARIANCE = Unavailable(code="no_variance", reason="The metric does not vary within the arms, so nothing can be inferred.")
+TOO_FEW_FOR_ANY_LOOK = Unavailable(
+    code="too_early",
+    reason=f"An arm has fewer than {MIN_ARM_UNITS} units, or {MIN_ARM_EVENTS} events: too few for a test at any look, which is normal.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,120 +53,119 @@ class Compared:
         results: By metric and treatment in declared order: an estimate, or why there is none.
         treatment_intervals: Interval of the treatment's own value at the plan's alpha.
         control_sds: Standard deviation per unit of the control, after adjustment, in the metric's unit.
+        effects: The smallest effect that matters, in the metric's unit, where one is known.
+        watch: By treatment: the primary effect's always-valid two-sided interval, alpha shared among the treatments.
+        posteriors: What is believed of each comparison, in a Bayesian plan.
+        best: By arm: probability to be the best on the primary metric, in a Bayesian plan.
     """
 
     results: Mapping[Pair, Estimate | Unavailable]
     treatment_intervals: Mapping[Pair, Interval]
     control_sds: Mapping[Pair, float]
+    effects: Mapping[Pair, float]
+    watch: Mapping[str, Interval]
+    posteriors: Mapping[Pair, PosteriorSummary]
+    best: Mapping[str, float]
 
 
-def compare(spec: ExperimentSpec, metrics: Sequence[Metric], arms: Mapping[str, ArmStats]) -> Compared:
-    """Estimate every metric for every treatment, corrected as the plan declares."""
+def compare(
+    spec: ExperimentSpec, metrics: Sequence[Metric], arms: Mapping[str, ArmStats], planned_looks: Control | None = None
+) -> Compared:
+    """Estimate every metric for every treatment, corrected as the plan declares.
+
+    Args:
+        spec: The experiment.
+        metrics: Its metrics.
+        arms: Statistics of every arm.
+        planned_looks: The control of this look in a plan with planned looks; None in others.
+    """
     results: dict[Pair, Estimate | Unavailable] = {}
-    ready: list[tuple[Metric, str, CoMoments, CoMoments]] = []
+    ready: list[Member] = []
+    tasks: list[UnitTask] = []
     for metric in metrics:
         for treatment in spec.treatments:
             pair = (metric.spec.key, treatment)
-            sides = _sides(spec, metric, treatment, arms)
+            sides = sides_of(spec, metric, treatment, arms)
             results[pair] = Unavailable(code="pending", reason="")
             if isinstance(sides, Unavailable):
                 results[pair] = sides
+            elif is_of_units(metric):
+                tasks.append(_task(spec, metric, treatment, arms))
             else:
                 ready.append((metric, treatment, *sides))
-    batches = [_batch(spec, family, alternative, members) for (family, alternative), members in _grouped(spec, ready)]
-    levels = _levels(spec, batches)
-    intervals: dict[Pair, Interval] = {}
-    spreads: dict[Pair, float] = {}
+    batches = [batch_of(spec, members, planned_looks) for members in grouped(spec, ready)]
+    of_units = compare_units(tasks)
+    levels = corrected(spec, _claims(batches, of_units))
+    for one in of_units:
+        level = levels[one.task.pair]
+        results[one.task.pair] = one.at(level.alpha, level.p_adjusted, level.correction)
+    intervals: dict[Pair, Interval] = treatment_intervals(tasks)
+    spreads: dict[Pair, float] = control_sds(tasks)
+    effects: dict[Pair, float] = {}
+    watch: dict[str, Interval] = {}
+    posteriors: dict[Pair, PosteriorSummary] = {}
+    best: dict[str, float] = {}
     for batch in batches:
-        results.update(_estimates(spec, batch, levels))
+        effects.update((pair, effect) for pair, effect in zip(batch.pairs, batch.effects.tolist(), strict=True) if not math.isnan(effect))
+        if batch.control.name == "bayesian":
+            believed = believe(spec, batch)
+            results.update(believed.results)
+            posteriors.update(believed.posteriors)
+            if any(metric == spec.primary.key for metric, _ in batch.pairs):
+                best = best_arm(spec, batch)
+        else:
+            results.update(_estimates(spec, batch, levels))
         intervals.update(_treatment_intervals(batch, spec.plan.alpha))
         spreads.update(_control_sds(batch))
-    return Compared(results=results, treatment_intervals=intervals, control_sds=spreads)
-
-
-def sided(spec: ExperimentSpec, metric: MetricSpec) -> Alternative:
-    """The alternative of a metric's test, in SciPy's words.
-
-    Guardrails are always watched on both sides.
-    """
-    if spec.plan.alternative == "two-sided" or metric.role == "guardrail":
-        return "two-sided"
-    return "greater" if metric.direction == "increase" else "less"
-
-
-def null_effect(spec: ExperimentSpec, metric: MetricSpec) -> float:
-    """Effect under the null hypothesis, in the metric's unit: 0, or the loss tolerated by non-inferiority."""
-    if metric.role != "primary" or spec.plan.objective != "non_inferiority" or metric.margin is None:
-        return 0.0
-    return -metric.margin if metric.direction == "increase" else metric.margin
-
-
-def _sides(spec: ExperimentSpec, metric: Metric, treatment: str, arms: Mapping[str, ArmStats]) -> tuple[CoMoments, CoMoments] | Unavailable:
-    sides: list[CoMoments] = []
-    for arm in (spec.control, treatment):
-        outcome = arms[arm].outcomes.get(metric.spec.key)
-        if outcome is None:
-            return Unavailable(code="empty_arm", reason=f"Arm {arm} has no unit with a value of {metric.spec.key}.")
-        if not isinstance(outcome, OutcomeStats):
-            return outcome
-        sides.append(outcome.moments)
-    return sides[0], sides[1]
-
-
-def _grouped(
-    spec: ExperimentSpec, ready: Iterable[tuple[Metric, str, CoMoments, CoMoments]]
-) -> Iterable[tuple[tuple[Family, Alternative], list[tuple[Metric, str, CoMoments, CoMoments]]]]:
-    groups: dict[tuple[Family, Alternative], list[tuple[Metric, str, CoMoments, CoMoments]]] = {}
-    for member in ready:
-        groups.setdefault((member[0].family, sided(spec, member[0].spec)), []).append(member)
-    return groups.items()
-
-
-def _batch(
-    spec: ExperimentSpec, family: Family, alternative: Alternative, members: Sequence[tuple[Metric, str, CoMoments, CoMoments]]
-) -> Batch:
-    contrast = family.contrast([member[2] for member in members], [member[3] for member in members])
-    margins = np.array([null_effect(spec, member[0].spec) for member in members])
-    p_value = contrast.p_value(alternative=alternative, margin=margins)
-    small = np.zeros(p_value.shape, dtype=np.bool_)
-    if isinstance(contrast, ProportionContrast):
-        small = contrast.small_counts & (margins == 0.0) & ~contrast.undefined
-        p_value = np.where(small, fisher_exact_p(contrast, where=small, alternative=alternative), p_value)
-    return Batch(
-        family=family,
-        alternative=alternative,
-        pairs=tuple((member[0].spec.key, member[1]) for member in members),
-        contrast=contrast,
-        margins=margins,
-        p_value=p_value,
-        small_counts=small,
+        watch.update(_watch(spec, batch))
+    return Compared(
+        results=results,
+        treatment_intervals=intervals,
+        control_sds=spreads,
+        effects=effects,
+        watch=watch,
+        posteriors=posteriors,
+        best=best,
     )
 
 
-def _levels(spec: ExperimentSpec, batches: Sequence[Batch]) -> dict[Pair, tuple[float, float | None, str | None]]:
-    """Level of the interval, adjusted p-value and correction of each comparison."""
-    raw = {pair: float(p) for batch in batches for pair, p in zip(batch.pairs, batch.p_value, strict=True)}
-    levels: dict[Pair, tuple[float, float | None, str | None]] = dict.fromkeys(raw, (spec.plan.alpha, None, None))
-    corrections: tuple[tuple[Role, Correction], ...] = (("primary", spec.plan.correction), ("secondary", spec.plan.secondary_correction))
-    for role, method in corrections:
-        keys = {metric.key for metric in spec.metrics if metric.role == role}
-        family = [pair for pair, p in raw.items() if pair[0] in keys and not np.isnan(p)]
-        if len(family) < 2 or method == "none":
-            continue
-        adjusted = adjust([raw[pair] for pair in family], method, alpha=spec.plan.alpha)
-        for pair, p, alpha in zip(family, adjusted.p_adjusted, adjusted.local_alpha, strict=True):
-            levels[pair] = (float(alpha), float(p), method)
-    return levels
+def _task(spec: ExperimentSpec, metric: Metric, treatment: str, arms: Mapping[str, ArmStats]) -> UnitTask:
+    """A comparison by a test of units."""
+    return make_task(
+        metric,
+        treatment,
+        arms,
+        experiment=spec.key,
+        control=spec.control,
+        alternative=sided(spec, metric.spec),
+        margin=null_effect(spec, metric.spec),
+        alpha=spec.plan.alpha,
+    )
 
 
-def _estimates(
-    spec: ExperimentSpec, batch: Batch, levels: Mapping[Pair, tuple[float, float | None, str | None]]
-) -> dict[Pair, Estimate | Unavailable]:
+def _claims(batches: Sequence[Batch], of_units: Sequence[UnitResult]) -> dict[Pair, Claim]:
+    """What every comparison claims, before correction."""
+    claims: dict[Pair, Claim] = {}
+    for batch in batches:
+        columns = zip(
+            batch.pairs, batch.p_value.tolist(), batch.contrast.n_control.tolist(), batch.contrast.n_treatment.tolist(), strict=True
+        )
+        claims |= {pair: Claim(p_value=p, alternative=batch.alternative, n_control=n, n_treatment=m) for pair, p, n, m in columns}
+    for one in of_units:
+        found = one.found
+        n, m = (found.n_control, found.n_treatment) if isinstance(found, Estimate) else (1, 1)
+        claims[one.task.pair] = Claim(p_value=one.p_value, alternative=one.task.alternative, n_control=n, n_treatment=m)
+    return claims
+
+
+def _estimates(spec: ExperimentSpec, batch: Batch, levels: Mapping[Pair, Level]) -> dict[Pair, Estimate | Unavailable]:
     contrast = batch.contrast
-    alphas = np.array([levels[pair][0] for pair in batch.pairs])
-    low, high = contrast.interval(alpha=alphas, alternative=batch.alternative)
+    alphas = np.array([levels[pair].alpha for pair in batch.pairs])
+    low, high = batch.control.interval(contrast, alpha=alphas, alternative=batch.alternative)
     method = _lift_method(spec.plan.lift_method, contrast)
-    lifts = lift_interval(contrast, alpha=alphas, alternative=batch.alternative, method=method)
+    nominal = batch.control.nominal(contrast, alpha=alphas, alternative=batch.alternative)
+    lifts = lift_interval(contrast, alpha=nominal, alternative=batch.alternative, method=method)
+    any_look = "msprt" if isinstance(batch.control, AnyLook) else None
     theta, saved = _adjustment(batch)
     statistics, errors = _standardised(batch)
     columns = zip(
@@ -201,10 +191,10 @@ def _estimates(
     for i, (pair, undefined, small, effect, control, treatment, error, statistic, df, n_c, n_t, ends, lift, p, margin, used) in enumerate(
         columns
     ):
-        if undefined:
-            found[pair] = contrast.unavailable(i) or Unavailable(code="undefined", reason="The comparison is not defined.")
+        if undefined or math.isnan(p):
+            found[pair] = _why_not(batch, i)
             continue
-        alpha, p_adjusted, correction = levels[pair]
+        level = levels[pair]
         bounded = lift[0] and control > 0
         found[pair] = Estimate(
             effect=effect,
@@ -217,16 +207,17 @@ def _estimates(
             treatment=treatment,
             n_control=int(n_c),
             n_treatment=int(n_t),
-            alpha=alpha,
+            alpha=level.alpha,
             alternative=batch.alternative,
             margin=margin,
-            method="fisher_exact" if small else batch.family.test_name(margin),
-            interval_method=batch.family.interval_method,
+            method="fisher_exact" if small else any_look or batch.family.test_name(margin),
+            interval_method="msprt" if any_look else batch.family.interval_method,
             lift=treatment / control - 1.0 if control > 0 else None,
             lift_interval=Interval(low=lift[1], high=lift[2]) if bounded else None,
             lift_method=method if bounded else None,
-            p_adjusted=p_adjusted,
-            correction=correction,
+            p_adjusted=level.p_adjusted,
+            correction=level.correction,
+            error_control=batch.control.name,
             theta=used[0],
             variance_reduction=used[1],
             notes=("small_counts",) if small else (),
@@ -234,25 +225,50 @@ def _estimates(
     return found
 
 
+def _why_not(batch: Batch, index: int) -> Unavailable:
+    if isinstance(batch.control, AnyLook) and batch.control.too_early(batch.contrast)[index]:
+        return TOO_FEW_FOR_ANY_LOOK
+    return batch.contrast.unavailable(index) or NO_VARIANCE
+
+
+def _watch(spec: ExperimentSpec, batch: Batch) -> dict[str, Interval]:
+    """Always-valid intervals of the primary metric, whatever the plan's method: harm may be looked for at any time."""
+    control, shared = AnyLook(effects=batch.effects), np.full(len(batch.pairs), spec.plan.alpha / len(spec.treatments))
+    if spec.primary.key not in {metric for metric, _ in batch.pairs}:
+        return {}
+    low, high = control.interval(batch.contrast, alpha=shared, alternative="two-sided")
+    ends = zip(batch.pairs, low.tolist(), high.tolist(), strict=True)
+    return {t: Interval(low=a, high=b) for (metric, t), a, b in ends if metric == spec.primary.key and not math.isnan(a)}
+
+
 def _adjustment(batch: Batch) -> tuple[list[float | None], list[float | None]]:
     """Coefficient of the covariate and the variance it saved; None where there is no covariate."""
     contrast = batch.contrast
-    if isinstance(contrast, MeanContrast) and batch.family.adjusted:
-        return contrast.theta.tolist(), contrast.variance_reduction.tolist()
     nothing: list[float | None] = [None] * len(batch.pairs)
+    if isinstance(contrast, MeanContrast) and batch.family.adjusted:
+        several = isinstance(batch.family, Means) and batch.family.several
+        return nothing if several else contrast.theta.tolist(), contrast.variance_reduction.tolist()
     return nothing, nothing
 
 
 def _treatment_intervals(batch: Batch, alpha: float) -> dict[Pair, Interval]:
     contrast = batch.contrast
     if isinstance(contrast, ProportionContrast):
-        counts = zip(batch.pairs, contrast.successes_treatment, contrast.n_treatment, strict=True)
-        return {pair: wilson_interval(int(x), int(n), alpha=alpha) for pair, x, n in counts if n > 0}
+        levels = _own_levels(batch, alpha)
+        counts = zip(batch.pairs, contrast.successes_treatment, contrast.n_treatment, levels, strict=True)
+        return {pair: wilson_interval(int(x), int(n), alpha=float(level)) for pair, x, n, level in counts if n > 0}
     if not isinstance(contrast, MeanContrast):
         return {}
-    half = -special.ndtri(alpha / 2) * np.sqrt(contrast.treatment_variance)
+    half = -special.ndtri(_own_levels(batch, alpha) / 2) * np.sqrt(contrast.treatment_variance)
     ends = zip(batch.pairs, contrast.treatment - half, contrast.treatment + half, contrast.undefined, strict=True)
     return {pair: Interval(low=float(low), high=float(high)) for pair, low, high, undefined in ends if not undefined}
+
+
+def _own_levels(batch: Batch, alpha: float) -> Floats:
+    """Level at which the interval of the treatment's own value stands: that of one look, or of any."""
+    if isinstance(batch.control, AnyLook):
+        return batch.control.nominal_of(batch.contrast.treatment_variance, alpha=alpha)
+    return np.full(len(batch.pairs), alpha)
 
 
 def _control_sds(batch: Batch) -> dict[Pair, float]:
@@ -267,8 +283,11 @@ def _control_sds(batch: Batch) -> dict[Pair, float]:
 
 
 def _standardised(batch: Batch) -> tuple[Floats, Floats]:
-    """Statistic and standard error under the null hypothesis that was tested."""
+    """Statistic and standard error: under the null hypothesis that was tested, or unpooled at any look."""
     contrast = batch.contrast
+    if isinstance(batch.control, AnyLook):
+        error = np.sqrt(contrast.control_variance + contrast.treatment_variance - 2.0 * contrast.covariance)
+        return (contrast.effect - batch.margins) / error, error
     if isinstance(contrast, ProportionContrast):
         return contrast.statistic_at(batch.margins), contrast.std_error_at(batch.margins)
     return (contrast.effect - batch.margins) / contrast.std_error, contrast.std_error

@@ -10,13 +10,16 @@ from fairtrial.decisions import Decision, best_treatment, decide
 from fairtrial.diagnostics import Finding, check_allocation, check_intake, check_outcomes, check_results
 from fairtrial.errors import DataError, UnknownNameError
 from fairtrial.evaluation.compare import Compared, Pair, compare
+from fairtrial.evaluation.credible import loss_is_small
 from fairtrial.evaluation.evidence import Situation, gather_evidence, improvement, policy_of, read_direction
 from fairtrial.evaluation.guard import read_guardrails
 from fairtrial.evaluation.looks import Look, standing
-from fairtrial.evaluation.scorecard import ArmSummary, Comparison, Guardrail, Incremental, PlanStatus, Scorecard
+from fairtrial.evaluation.planned_looks import after_stop, planned_looks, power_left
+from fairtrial.evaluation.scorecard import ArmSummary, Comparison, Guardrail, Incremental, LookStatus, PlanStatus, Scorecard
 from fairtrial.evaluation.status import plan_status
 from fairtrial.metrics import build_metrics
 from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.spec.metric import adds_up
 from fairtrial.stats.reading import Reading
 from fairtrial.stats.result import Estimate, Interval, Unavailable
 
@@ -41,21 +44,22 @@ def evaluate(spec: ExperimentSpec, reading: Reading, looks: Sequence[Look] = (),
     """
     units = _units(spec, reading)
     metrics = build_metrics(spec)
-    compared = compare(spec, metrics, reading.arms)
+    control, look = planned_looks(spec, units, looks, as_of)
+    compared = compare(spec, metrics, reading.arms, control)
     srm, findings = check_allocation(units, spec.shares, spec.allocation)
     findings += _triggered(spec, reading)
     findings += check_intake(reading.intake)
     findings += check_outcomes(reading.arms, [metric.key for metric in spec.metrics])
-    status, planned = _status(spec, compared, units, as_of)
+    status, planned = _status(spec, compared, units, as_of, look)
     findings += check_results(
         {pair: result for pair, result in compared.results.items() if isinstance(result, Estimate)},
         planned=status.planned_from != "none",
     )
-    comparisons = _comparisons(spec, compared)
+    comparisons = _comparisons(spec, compared, look)
     critical = tuple(finding.message for finding in findings if finding.severity == "critical")
     situation = Situation(status=status, invalid=critical, units=units, live=_live(spec, as_of))
     decisions = _decisions(spec, compared, comparisons, situation)
-    in_force = standing(looks, decisions)
+    in_force = standing(looks, decisions, method=spec.plan.method)
     spoken_for = best_treatment(in_force, {t: _lower_bound(spec, compared, t) for t in spec.treatments})
     return Scorecard(
         schema_version=SCHEMA_VERSION,
@@ -82,6 +86,7 @@ def evaluate(spec: ExperimentSpec, reading: Reading, looks: Sequence[Look] = (),
         incremental=_incremental(spec, compared),
         findings=tuple(sorted(findings, key=lambda f: ("critical", "warning", "info").index(f.severity))),
         intake=reading.intake,
+        best=dict(compared.best),
     )
 
 
@@ -106,15 +111,23 @@ def _triggered(spec: ExperimentSpec, reading: Reading) -> list[Finding]:
 
 
 def _status(
-    spec: ExperimentSpec, compared: Compared, units: Mapping[str, int], as_of: dt.datetime | None
+    spec: ExperimentSpec, compared: Compared, units: Mapping[str, int], as_of: dt.datetime | None, look: LookStatus | None
 ) -> tuple[PlanStatus, dict[str, int] | None]:
     pairs = [(spec.primary.key, treatment) for treatment in spec.treatments]
     known = [(result, compared.control_sds.get(pair)) for pair in pairs if isinstance(result := compared.results[pair], Estimate)]
     value, spread = (known[0][0].control, known[0][1]) if known else (None, None)
-    return plan_status(spec, units, as_of=as_of, control_value=value, control_sd=spread)
+    return plan_status(
+        spec,
+        units,
+        as_of=as_of,
+        control_value=value,
+        control_sd=spread,
+        look=look,
+        settled=loss_is_small(spec, compared.posteriors, compared.results),
+    )
 
 
-def _comparisons(spec: ExperimentSpec, compared: Compared) -> tuple[Comparison, ...]:
+def _comparisons(spec: ExperimentSpec, compared: Compared, look: LookStatus | None) -> tuple[Comparison, ...]:
     guardrails = _guardrails(spec, compared)
     rows: list[Comparison] = []
     for metric in spec.metrics:
@@ -132,6 +145,8 @@ def _comparisons(spec: ExperimentSpec, compared: Compared) -> tuple[Comparison, 
                     unavailable=result if isinstance(result, Unavailable) else None,
                     reading=read_direction(metric, estimate, spec.plan.alpha),
                     guardrail=guardrails.get((metric.key, treatment)),
+                    posterior=compared.posteriors.get((metric.key, treatment)),
+                    after_stop=after_stop(spec, result, look) if metric.role == "primary" else None,
                 )
             )
     return tuple(rows)
@@ -156,7 +171,8 @@ def _decisions(spec: ExperimentSpec, compared: Compared, comparisons: Sequence[C
             spec,
             treatment,
             compared.results[pair],
-            control_sd=compared.control_sds.get(pair),
+            watch=compared.watch.get(treatment),
+            conditional_power=power_left(spec, compared.results[pair], compared.effects.get(pair), situation.status.sequential),
             guardrails=[row.guardrail for row in comparisons if row.treatment == treatment and row.guardrail is not None],
             situation=situation,
         )
@@ -194,7 +210,7 @@ def _arms(spec: ExperimentSpec, units: Mapping[str, int], planned: Mapping[str, 
 
 
 def _incremental(spec: ExperimentSpec, compared: Compared) -> tuple[Incremental, ...]:
-    if spec.primary.kind == "ratio":
+    if not adds_up(spec.primary):
         return ()
     rows: list[Incremental] = []
     for treatment in spec.treatments:

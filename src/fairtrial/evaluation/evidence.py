@@ -12,15 +12,11 @@ from fairtrial.evaluation.guard import oriented
 from fairtrial.evaluation.scorecard import Guardrail, PlanStatus
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.metric import MetricSpec
+from fairtrial.spec.plan import SEQUENTIAL
 from fairtrial.stats.result import Estimate, Interval, Unavailable
-from fairtrial.stats.sequential.msprt import msprt
 
 MIN_ARM_UNITS = 10
 """Units per arm below which nothing is decided."""
-
-DEFAULT_PROPORTION_MDE = 0.01
-DEFAULT_MDE_SDS = 0.2
-"""What tunes the always-valid watch for harm when no MDE was planned: absolute for rates, in standard deviations otherwise."""
 
 
 def improvement(estimate: Estimate, metric: MetricSpec) -> Interval:
@@ -29,8 +25,9 @@ def improvement(estimate: Estimate, metric: MetricSpec) -> Interval:
 
 
 def is_significant(estimate: Estimate, alpha: float) -> bool:
-    """Whether the (corrected) p-value lies below `alpha`."""
-    return (estimate.p_value if estimate.p_adjusted is None else estimate.p_adjusted) < alpha
+    """Whether the (corrected) p-value lies below `alpha`; without one, whether the interval excludes the null."""
+    p_value = estimate.p_value if estimate.p_adjusted is None else estimate.p_adjusted
+    return estimate.interval.excludes(estimate.margin) if p_value is None else p_value < alpha
 
 
 def read_direction(
@@ -61,9 +58,17 @@ def policy_of(spec: ExperimentSpec, primary: Estimate | Unavailable) -> Policy:
     elif plan.mde is not None:
         practical, scale, origin = plan.mde, plan.mde_kind, "planned_mde"
     else:
-        return Policy(objective=plan.objective, margin=margin, strong=plan.strong_threshold)
+        return Policy(objective=plan.objective, margin=margin, strong=plan.strong_threshold, futility_power=plan.sequential.futility_power)
     strong = plan.strong_threshold if plan.strong_threshold is not None and scale == "relative" else practical
-    return Policy(objective=plan.objective, margin=margin, practical=practical, strong=strong, scale=scale, origin=origin)
+    return Policy(
+        objective=plan.objective,
+        margin=margin,
+        practical=practical,
+        strong=strong,
+        scale=scale,
+        origin=origin,
+        futility_power=plan.sequential.futility_power,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +93,22 @@ def gather_evidence(
     treatment: str,
     primary: Estimate | Unavailable,
     *,
-    control_sd: float | None,
+    watch: Interval | None,
+    conditional_power: float | None,
     guardrails: Sequence[Guardrail],
     situation: Situation,
 ) -> Evidence:
-    """All that the decision table reads of one treatment."""
+    """All that the decision table reads of one treatment.
+
+    Args:
+        spec: The experiment.
+        treatment: Whom it speaks of.
+        primary: Its estimate on the primary metric.
+        watch: The always-valid interval of the effect.
+        conditional_power: Power left at the planned MDE, in a plan that stops for futility.
+        guardrails: States of its guardrails.
+        situation: What is the same for every treatment.
+    """
     status = situation.status
     increase = spec.primary.direction == "increase"
     estimate = primary if isinstance(primary, Estimate) else None
@@ -108,12 +124,15 @@ def gather_evidence(
         lift=None if estimate is None or estimate.lift is None else sign * estimate.lift,
         lift_interval=lift_interval,
         significant=estimate is not None and is_significant(estimate, spec.plan.alpha),
-        early_interval=None if status.complete or estimate is None else _early(spec, estimate, control_sd),
+        harm_interval=_harm_interval(spec, estimate, watch, complete=status.complete),
         guardrails=worst([guardrail.status for guardrail in guardrails]),
         guardrails_non_inferior=all(guardrail.non_inferior for guardrail in guardrails),
         guardrail_reasons=tuple(guardrail.reason for guardrail in guardrails if guardrail.status != "PASS"),
         planned=status.planned_from != "none",
         plan_complete=status.complete,
+        fixed_horizon=spec.plan.method not in SEQUENTIAL,
+        looks_left=spec.plan.method in SEQUENTIAL and not status.complete and not status.max_days_reached,
+        conditional_power=conditional_power,
         min_days_met=status.min_days_met or status.max_days_reached,
         max_days_reached=status.max_days_reached,
         live=situation.live,
@@ -127,17 +146,12 @@ def _insufficient(spec: ExperimentSpec, primary: Estimate | Unavailable, treatme
     return primary.reason if isinstance(primary, Unavailable) else None
 
 
-def _early(spec: ExperimentSpec, estimate: Estimate, control_sd: float | None) -> Interval | None:
-    """Always-valid interval of the improvement, alpha shared among the treatments."""
-    if not estimate.std_error:
+def _harm_interval(spec: ExperimentSpec, estimate: Estimate | None, watch: Interval | None, *, complete: bool) -> Interval | None:
+    """The interval that harm is read from; a single look's only where its p-value agrees (or a margin is read)."""
+    if estimate is None:
         return None
-    plan = spec.plan
-    if plan.mde is not None:
-        base = plan.baseline if plan.baseline is not None else estimate.control
-        mde = plan.mde if plan.mde_kind == "absolute" else abs(plan.mde * base)
-    else:
-        mde = DEFAULT_PROPORTION_MDE if spec.primary.kind == "proportion" else DEFAULT_MDE_SDS * (control_sd or 0.0)
-    if mde <= 0:
-        return None
-    look = msprt(estimate.effect, estimate.std_error**2, tau2=mde**2, alpha=plan.alpha / len(spec.treatments))
-    return oriented(look.interval, increase_is_better=spec.primary.direction == "increase")
+    method = spec.plan.method
+    if method == "hybrid" or (method == "fixed" and not complete):
+        return None if watch is None else oriented(watch, increase_is_better=spec.primary.direction == "increase")
+    agreed = is_significant(estimate, spec.plan.alpha) or spec.plan.objective == "non_inferiority"
+    return improvement(estimate, spec.primary) if agreed else None

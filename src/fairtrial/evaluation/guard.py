@@ -43,10 +43,14 @@ def oriented(interval: Interval, *, increase_is_better: bool) -> Interval:
 
 def _confirmed(metrics: Sequence[MetricSpec], results: Mapping[str, Estimate | Unavailable], alpha: float) -> set[str]:
     """Guardrails without margin whose effect stays significant after Holm over all of them."""
-    strict = [(m.key, result) for m in metrics if _margin(m) == 0.0 and isinstance(result := results[m.key], Estimate)]
+    strict: list[tuple[str, float]] = []
+    for metric in metrics:
+        result = results[metric.key]
+        if _margin(metric) == 0.0 and isinstance(result, Estimate) and result.p_value is not None:
+            strict.append((metric.key, result.p_value))
     if not strict:
         return set()
-    adjusted = adjust([result.p_value for _, result in strict], "holm", alpha=alpha).p_adjusted
+    adjusted = adjust([p for _, p in strict], "holm", alpha=alpha).p_adjusted
     return {key for (key, _), p in zip(strict, adjusted, strict=True) if p < alpha}
 
 

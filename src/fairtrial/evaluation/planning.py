@@ -3,7 +3,8 @@
 Both questions are asked of the primary metric at the plan's own error rates, never
 of the effect observed. Every treatment is compared with the control at the alpha it
 has left after the declared correction, alpha / k for k treatments: Bonferroni's,
-which is safe for Holm, Hochberg and Dunnett too.
+which is safe for Holm, Hochberg and Dunnett too. A plan that may stop early pays for
+its looks with more units: a single look's times the inflation of its design.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fairtrial.errors import DataError, UsageError
+from fairtrial.evaluation.design import design_of
 from fairtrial.evaluation.planned_test import PlanMethod, PlannedTest
 from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.spec.plan import PLANNED_LOOKS
 from fairtrial.stats.power import EffectDirection, round_up
 from fairtrial.stats.result import Unavailable
+from fairtrial.stats.sequential.group_power import inflation_factor
+from fairtrial.stats.sequential.mixture_size import mixture_inflation
 
 METHOD_NAMES: dict[PlanMethod, str] = {
     "pooled_z": "the pooled z test of two proportions",
@@ -44,6 +49,8 @@ class ExperimentPlan:
         method: Which test was sized.
         alternative: Sides of the test.
         objective: What the comparison is to show.
+        inflation: Units over those of a single look with the same power; 1 for a single look.
+        variance_factor: Variance expected after the covariate and with the clusters, over that of plain units.
         notes: Stable codes of assumptions a reader must know (`poisson_variance`).
         explanation: One sentence for a person.
     """
@@ -59,6 +66,8 @@ class ExperimentPlan:
     method: PlanMethod
     alternative: Literal["two-sided", "one-sided"]
     objective: Literal["superiority", "non_inferiority"]
+    inflation: float
+    variance_factor: float
     notes: tuple[str, ...]
     explanation: str
 
@@ -89,7 +98,8 @@ def plan_experiment(spec: ExperimentSpec) -> ExperimentPlan | Unavailable:
     if isinstance(test, Unavailable):
         return test
     try:
-        n_control = max(test.units(effect, shares[key] / (own + shares[key])).n_control for key in treated)
+        factor, design = inflation(spec, test), variance_factor(spec)
+        n_control = max(test.units(effect, shares[key] / (own + shares[key])).n_control for key in treated) * factor * design
     except UsageError as error:
         return Unavailable(code="impossible_target", reason=error.message)
     arms = {key: round_up(n_control * (share / own)) for key, share in shares.items()}
@@ -105,9 +115,20 @@ def plan_experiment(spec: ExperimentSpec) -> ExperimentPlan | Unavailable:
         method=test.method,
         alternative=test.alternative,
         objective=spec.plan.objective,
+        inflation=factor,
+        variance_factor=design,
         notes=("poisson_variance",) if test.poisson else (),
-        explanation=_explanation(spec, test, effect, arms, len(treated)),
+        explanation=_explanation(spec, test, effect, arms, factor=factor, design=design),
     )
+
+
+def inflation(spec: ExperimentSpec, test: PlannedTest) -> float:
+    """Units of the plan's method over those of a single look with the same power at the end; 1 for a single look."""
+    if spec.plan.method in PLANNED_LOOKS:
+        return inflation_factor(design_of(spec, alpha=test.alpha), power=test.power)
+    if spec.plan.method == "always_valid":
+        return mixture_inflation(test.alpha, test.power, sides=1 if test.alternative == "one-sided" else 2)
+    return 1.0
 
 
 def sensitivity(
@@ -116,7 +137,8 @@ def sensitivity(
     """What the units that came could show, for the weakest comparison.
 
     A relative MDE is taken of `control_value`. Nothing here looks at a treatment's
-    outcomes: power at the observed effect would only repeat the p-value.
+    outcomes: power at the observed effect would only repeat the p-value. In a plan that may
+    stop early it is the power with these units as the last look's.
 
     Args:
         spec: The experiment.
@@ -138,11 +160,27 @@ def sensitivity(
     test = _planned_test(spec, value=control_value, sd=control_sd, comparisons=len(treated))
     if isinstance(test, Unavailable) or not units:
         return None, None, None
+    # an observed spread is already the adjusted one, and that of clusters; a rate's variance is the binomial
+    factor = inflation(spec, test) * (variance_factor(spec) if test.rates else 1.0)
+    units = [(int(own / factor), int(other / factor)) for own, other in units]
     effect = _planned_effect(spec, control_value)
     power = None if isinstance(effect, Unavailable) else _weakest_power(test, effect, units)
     detectable = _largest_detectable(test, _sought(spec), units)
     lift = None if detectable is None or control_value == 0 else detectable / abs(control_value)
     return power, detectable, lift
+
+
+def variance_factor(spec: ExperimentSpec) -> float:
+    """Variance of the primary metric's effect over that of plain units: (1 - rho^2) (1 + (m - 1) ICC).
+
+    References:
+        Deng, Xu, Kohavi & Walker (2013), WSDM, eq. 3 (covariate); Kish (1965), Survey Sampling, 5.4 (clusters).
+    """
+    plan = spec.plan
+    factor = 1.0 if plan.covariate_correlation is None else 1.0 - plan.covariate_correlation**2
+    if plan.cluster_size is not None and plan.intraclass_correlation is not None:
+        factor *= 1.0 + (plan.cluster_size - 1.0) * plan.intraclass_correlation
+    return factor
 
 
 def _planned_test(spec: ExperimentSpec, *, value: float | None, sd: float | None, comparisons: int) -> PlannedTest | Unavailable:
@@ -152,6 +190,8 @@ def _planned_test(spec: ExperimentSpec, *, value: float | None, sd: float | None
         return _no_baseline(spec)
     if sd is None and primary.kind in {"mean", "ratio"}:
         return Unavailable(code="no_sd", reason=f"The plan names no baseline_sd: the standard deviation of '{primary.key}' over units.")
+    if primary.kind == "quantile":
+        return Unavailable(code="no_formula", reason=f"There is no formula for the size of a test of a quantile ('{primary.key}').")
     corrected = plan.correction != "none" and comparisons > 1
     return PlannedTest(
         rates=rates,
@@ -208,7 +248,7 @@ def _largest_detectable(test: PlannedTest, direction: EffectDirection, units: Se
         return None
 
 
-def _explanation(spec: ExperimentSpec, test: PlannedTest, effect: float, arms: Mapping[str, int], comparisons: int) -> str:
+def _explanation(spec: ExperimentSpec, test: PlannedTest, effect: float, arms: Mapping[str, int], *, factor: float, design: float) -> str:
     if test.noninferiority:
         aim = f"show '{spec.primary.key}' to be within a margin of {effect:+.6g}"
     elif test.value is None:
@@ -216,8 +256,10 @@ def _explanation(spec: ExperimentSpec, test: PlannedTest, effect: float, arms: M
     else:
         aim = f"detect a change of '{spec.primary.key}' from {test.value:.6g} to {test.value + effect:.6g}"
     sizes = ", ".join(f"{key} {n:,}" for key, n in arms.items())
-    each = f" ({test.alpha:.4g} for each of {comparisons} treatments)" if test.alpha != spec.plan.alpha else ""
+    each = f" ({test.alpha:.4g} for each of {sum(n > 0 for n in arms.values()) - 1} treatments)" if test.alpha != spec.plan.alpha else ""
+    looks = "" if factor == 1.0 else f", {factor:.3f} times those of a single look"
+    looks += "" if design == 1.0 else f", {design:.3f} times those of plain units"
     return (
         f"{sum(arms.values()):,} units ({sizes}) {aim} with power {test.power:g} at alpha {spec.plan.alpha:g}{each}, "
-        f"{test.alternative}, by {METHOD_NAMES[test.method]}."
+        f"{test.alternative}, by {METHOD_NAMES[test.method]}{looks}."
     )

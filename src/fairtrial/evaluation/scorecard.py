@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -12,6 +12,7 @@ from fairtrial.decisions.decision import Decision, GuardrailState
 from fairtrial.diagnostics.allocation import SrmCheck
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import UnknownNameError
+from fairtrial.quasi.estimate import EvidenceGrade
 from fairtrial.spec.metric import Direction, Role
 from fairtrial.stats.reading import Intake
 from fairtrial.stats.result import Estimate, Interval, Unavailable
@@ -41,15 +42,65 @@ class Guardrail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PosteriorSummary:
+    """What a Bayesian plan believes of one comparison, turned so that better is better whatever the metric's direction.
+
+    Attributes:
+        model: Model of the data.
+        prior: The prior used, in words.
+        chance_to_win: Probability that the treatment is better.
+        expected_loss: What one expects to lose by choosing the treatment, in the metric's unit, >= 0.
+        expected_loss_control: The same of choosing the control.
+        hdi: Highest-density credible interval of the effect (the estimate's own is equal-tailed).
+        lift_hdi: The same of the lift; None where there is no lift.
+        rope_worse: Probability that the effect is worse than practically nothing; None without such a region.
+        rope_inside: Probability that it is practically nothing.
+        rope_better: Probability that it is better than that.
+        log_bayes_factor: Logarithm of the Bayes factor of a difference against none; None where there is none.
+    """
+
+    model: str
+    prior: str
+    chance_to_win: float
+    expected_loss: float
+    expected_loss_control: float
+    hdi: Interval
+    lift_hdi: Interval | None
+    rope_worse: float | None
+    rope_inside: float | None
+    rope_better: float | None
+    log_bayes_factor: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AfterStop:
+    """Final inference of a plan with planned looks, by the stagewise ordering.
+
+    Attributes:
+        effect: Median-unbiased estimate, in the metric's unit; the plain one is biased after an early stop.
+        interval: Interval of level 1 - `alpha`.
+        p_value: Of the null hypothesis, before correction.
+        alpha: Error rate of the interval, after correction.
+    """
+
+    effect: float
+    interval: Interval
+    p_value: float
+    alpha: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """One metric, one treatment against the control; exactly one of estimate and unavailable is set.
 
     Attributes:
         reading: What the estimate says in the metric's direction; `unavailable` when there is none.
+        posterior: What is believed of it, in a Bayesian plan.
+        after_stop: Inference that allows for the looks, of the primary metric at the look that ends a plan with looks.
     """
 
     metric: str
-    kind: Literal["proportion", "mean", "count", "ratio"]
+    kind: Literal["proportion", "mean", "count", "ratio", "quantile"]
     role: Role
     direction: Direction
     treatment: str
@@ -57,6 +108,8 @@ class Comparison:
     unavailable: Unavailable | None
     reading: Literal["better", "worse", "inconclusive", "unavailable"]
     guardrail: Guardrail | None = None
+    posterior: PosteriorSummary | None = None
+    after_stop: AfterStop | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +142,33 @@ class ArmSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookStatus:
+    """Where a look stands among the planned ones, and what it was allowed.
+
+    Attributes:
+        information: Share of the planned information that has come, in (0, 1].
+        past: Shares at the earlier looks.
+        assumed: Whether the earlier looks are the planned ones, no earlier scorecard having been given.
+        planned: Shares at which looks were planned.
+        final: Whether no look comes after this one.
+        spending: How alpha is spent.
+        alpha_spent: Error rate spent up to and with this look.
+        nominal_alpha: Level at which this look alone tests, before any correction.
+        critical_value: The same on the scale of a normal statistic.
+    """
+
+    information: float
+    past: tuple[float, ...]
+    assumed: bool
+    planned: tuple[float, ...]
+    final: bool
+    spending: str
+    alpha_spent: float
+    nominal_alpha: float
+    critical_value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStatus:
     """What was planned, what of it is there, and what the data could show.
 
@@ -96,7 +176,7 @@ class PlanStatus:
         planned_n: Units in total called for; None when no plan was recorded.
         planned_from: Where `planned_n` comes from.
         actual_n: Units analysed.
-        complete: Whether the plan's sample (or its longest run) has been reached.
+        complete: Whether the plan's sample (or its longest run, or its stopping rule) has been reached.
         min_days_met: Whether the shortest run has been reached.
         max_days_reached: Whether the longest run has been reached.
         days: Days from start to the look; None when no schedule was given.
@@ -106,6 +186,7 @@ class PlanStatus:
         detectable_effect: Smallest effect in the primary metric's unit that these units detect with the planned power.
         detectable_lift: The same relative to the control.
         reason: One sentence.
+        sequential: The looks of a plan with planned looks; None in others.
     """
 
     planned_n: int | None
@@ -128,6 +209,7 @@ class PlanStatus:
     correction: str
     secondary_correction: str
     reason: str
+    sequential: LookStatus | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +223,7 @@ class Scorecard:
         decision: The experiment's decision: the best treatment among those not stopped.
         decisions: By treatment, in declared order.
         looks: Looks taken before this one.
+        best: By arm: probability to be the best on the primary metric, in a Bayesian plan; empty in others.
     """
 
     schema_version: int
@@ -167,6 +250,8 @@ class Scorecard:
     incremental: tuple[Incremental, ...]
     findings: tuple[Finding, ...]
     intake: Intake
+    evidence_grade: EvidenceGrade | None = None
+    best: dict[str, float] = field(default_factory=dict[str, float])
 
     def to_json(self, *, indent: int = 2) -> str:
         """Strict, stable JSON: fields in declared order, infinite ends as null."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from fairtrial.evaluation.planning import plan_experiment, sensitivity
-from fairtrial.evaluation.scorecard import PlanStatus
+from fairtrial.evaluation.scorecard import LookStatus, PlanStatus
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.stats.result import Unavailable
 
@@ -21,6 +21,8 @@ def plan_status(
     as_of: dt.datetime | None,
     control_value: float | None,
     control_sd: float | None,
+    look: LookStatus | None = None,
+    settled: bool = False,
 ) -> tuple[PlanStatus, dict[str, int] | None]:
     """Compare what came with what was planned.
 
@@ -30,6 +32,8 @@ def plan_status(
         as_of: Moment of the look; None reads the schedule's end.
         control_value: Observed value of the control on the primary metric.
         control_sd: Its standard deviation per unit.
+        look: This look, in a plan with planned looks.
+        settled: Whether a stopping rule on expected loss is met.
 
     Returns:
         The status, and the planned units by arm where there is a plan.
@@ -39,7 +43,12 @@ def plan_status(
     min_days_met = spec.plan.min_days is None or (days is not None and days >= spec.plan.min_days)
     max_days_reached = spec.plan.max_days is not None and days is not None and days >= spec.plan.max_days
     enough = planned is None or all(units[arm] >= n for arm, n in planned.items())
-    complete = (enough and min_days_met) or max_days_reached
+    if look is not None:
+        complete = look.final
+    elif planned is None and _may_go_on(spec):
+        complete = (settled and min_days_met) or max_days_reached
+    else:
+        complete = ((enough or settled) and min_days_met) or max_days_reached
     power, effect, lift = None, None, None
     if control_value is not None and control_sd is not None:
         power, effect, lift = sensitivity(spec, units, control_value, control_sd)
@@ -61,9 +70,12 @@ def plan_status(
         method=spec.plan.method,
         alternative=spec.plan.alternative,
         objective=spec.plan.objective,
-        correction=spec.plan.correction,
-        secondary_correction=spec.plan.secondary_correction,
-        reason=_reason(spec, planned, units, days, why, complete=complete, min_days_met=min_days_met, max_days_reached=max_days_reached),
+        correction=spec.plan.correction if spec.plan.method != "bayesian" else "none",
+        secondary_correction=spec.plan.secondary_correction if spec.plan.method != "bayesian" else "none",
+        reason="The expected loss is below the one that the plan stops at."
+        if settled and not enough and min_days_met
+        else _reason(spec, planned, units, days, why, complete=complete, min_days_met=min_days_met, max_days_reached=max_days_reached),
+        sequential=look,
     )
     return status, planned
 
@@ -91,6 +103,11 @@ def days_run(spec: ExperimentSpec, as_of: dt.datetime | None) -> float | None:
     return None if moment is None else max((moment - spec.schedule.start).total_seconds() / SECONDS_A_DAY, 0.0)
 
 
+def _may_go_on(spec: ExperimentSpec) -> bool:
+    """Whether a plan without a size has another end, or needs none."""
+    return spec.plan.method == "always_valid" or (spec.plan.method == "bayesian" and spec.plan.bayesian.stop_loss is not None)
+
+
 def _reason(
     spec: ExperimentSpec,
     planned: Mapping[str, int] | None,
@@ -104,13 +121,13 @@ def _reason(
 ) -> str:
     if max_days_reached:
         return f"The longest planned run of {spec.plan.max_days} days has been reached."
-    if not min_days_met and days is None:
-        return f"The plan asks for {spec.plan.min_days} days; no schedule says how long the experiment has run."
     if not min_days_met:
-        return f"The plan asks for {spec.plan.min_days} days; {days:.1f} have passed."
+        ran = "no schedule says how long the experiment has run" if days is None else f"{days:.1f} have passed"
+        return f"The plan asks for {spec.plan.min_days} days; {ran}."
     if planned is None:
-        return f"{why} No size was planned, so the data is read as complete."
-    short = [f"{arm!r} has {units[arm]:,} of {n:,}" for arm, n in planned.items() if units[arm] < n]
+        end = "so the data is read as complete" if complete else "so the run has no planned end"
+        return f"{why} No size was planned, {end}."
     if complete:
         return f"Every arm has its planned size ({sum(planned.values()):,} in total)."
+    short = [f"{arm!r} has {units[arm]:,} of {n:,}" for arm, n in planned.items() if units[arm] < n]
     return f"Units are still missing: {', '.join(short)}."

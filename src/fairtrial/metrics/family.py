@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from fairtrial.spec.plan import CiMethod
 from fairtrial.stats.batch import Present, expand
 from fairtrial.stats.contrast import Contrast, linear_contrast
+from fairtrial.stats.covariates import adjusted_contrast
 from fairtrial.stats.lift import ArmValues
 from fairtrial.stats.moments import CoMoments
 from fairtrial.stats.proportions import ProportionContrast, name_of_test
@@ -81,13 +82,30 @@ class Proportions:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """Means and ratios, with or without a covariate."""
+    """Means and ratios, with or without covariates.
+
+    Attributes:
+        present: Which of numerator, denominator, covariate numerator and covariate denominator there are.
+        variances: `equal` is Student's test.
+        covariates: How many covariates there are, when there are several; they are combined into one.
+        stratified: Whether the moments are those of post-stratified arms.
+    """
 
     present: Present
+    variances: Literal["unequal", "equal"] = "unequal"
+    covariates: int = 1
+    stratified: bool = False
 
     def contrast(self, control: Sequence[CoMoments], treatment: Sequence[CoMoments]) -> ArmContrast:
         """Treatment minus control for pairs of arms."""
-        return linear_contrast(expand(control, self.present), expand(treatment, self.present))
+        if self.several:
+            return adjusted_contrast(control, treatment, ratio=self.present[1], variances=self.variances)
+        return linear_contrast(expand(control, self.present), expand(treatment, self.present), variances=self.variances)
+
+    @property
+    def several(self) -> bool:
+        """Whether several covariates are used, so that there is no single coefficient."""
+        return self.present[2] and self.covariates > 1
 
     @property
     def adjusted(self) -> bool:
@@ -97,8 +115,8 @@ class Means:
     def test_name(self, margin: float = 0.0) -> str:  # noqa: ARG002 one name at any margin
         """Name of the test of `effect = margin`."""
         _, ratio, adjusted, _ = self.present
-        base = "ratio_delta" if ratio else "welch_t"
-        return f"cuped_{base}" if adjusted else base
+        base = "ratio_delta" if ratio else "student_t" if self.variances == "equal" else "welch_t"
+        return f"{'post_stratified_' if self.stratified else ''}{'cuped_' if adjusted else ''}{base}"
 
     @property
     def interval_method(self) -> str:

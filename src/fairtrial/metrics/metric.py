@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fairtrial.errors import UnknownNameError, UsageError
 from fairtrial.metrics.family import Family, Means, Proportions
 from fairtrial.metrics.needs import Column, Needs
+from fairtrial.metrics.unit_comparison import UnitComparison
+from fairtrial.spec.data import UnitsData
 from fairtrial.spec.experiment import ExperimentSpec
-from fairtrial.spec.metric import CountSpec, MeanSpec, MetricSpec, ProportionSpec, RatioSpec, Source
+from fairtrial.spec.metric import (
+    CountSpec,
+    MeanSpec,
+    MetricSpec,
+    ProportionSpec,
+    QuantileSpec,
+    RatioSpec,
+    Source,
+    covariates_of,
+)
 from fairtrial.spec.plan import CiMethod
 
 
@@ -46,20 +57,30 @@ def builds(kind: str) -> Callable[[Builder], Builder]:
     return register
 
 
-def build_metric(spec: MetricSpec, *, ci_method: CiMethod = "score") -> Metric:
+def build_metric(spec: MetricSpec, *, ci_method: CiMethod = "score", stratified: bool = False) -> Metric:
     """Make a declared metric ready to be read and compared.
+
+    Args:
+        spec: As declared.
+        ci_method: Interval of a difference of two proportions.
+        stratified: Whether the data is post-stratified; rates are then compared as means.
 
     Raises:
         UnknownNameError: The kind has no builder.
     """
     if spec.kind not in _BUILDERS:
         raise UnknownNameError.among("kind of metric", spec.kind, _BUILDERS)
-    return _BUILDERS[spec.kind](spec, ci_method)
+    metric = _BUILDERS[spec.kind](spec, ci_method)
+    if not stratified:
+        return metric
+    plain = metric.family if isinstance(metric.family, Means) else Means((True, False, False, False))
+    return replace(metric, family=replace(plain, stratified=True))
 
 
 def build_metrics(spec: ExperimentSpec) -> Sequence[Metric]:
     """All metrics of an experiment, in declared order."""
-    return [build_metric(metric, ci_method=spec.plan.ci_method) for metric in spec.metrics]
+    stratified = isinstance(spec.data, UnitsData) and spec.data.adjust == "post_stratify"
+    return [build_metric(metric, ci_method=spec.plan.ci_method, stratified=stratified) for metric in spec.metrics]
 
 
 def known_kinds() -> tuple[str, ...]:
@@ -70,41 +91,64 @@ def known_kinds() -> tuple[str, ...]:
 @builds("proportion")
 def _proportion(spec: ProportionSpec, ci_method: CiMethod) -> Metric:
     outcome = Column(source=spec.column or spec.key, values="binary", any_event=True)
-    needs = Needs(metric=spec.key, missing=spec.missing, outcome=outcome, covariate=_covariate(spec.covariate))
-    family = Proportions(ci_method) if spec.covariate is None else Means((True, False, True, False))
-    return Metric(spec=spec, needs=needs, family=family)
+    needs = _with_covariates(Needs(metric=spec.key, missing=spec.missing, outcome=outcome), spec)
+    return Metric(spec=spec, needs=needs, family=Proportions(ci_method) if needs.covariate is None else _means(needs))
 
 
 @builds("mean")
 def _mean(spec: MeanSpec, _: CiMethod) -> Metric:
-    outcome = Column(source=spec.column or spec.key, winsorize=spec.winsorize)
-    needs = Needs(metric=spec.key, missing=spec.missing, outcome=outcome, covariate=_covariate(spec.covariate))
-    return Metric(spec=spec, needs=needs, family=_family(needs))
+    return _of_numbers(spec, Column(source=spec.column or spec.key, winsorize=spec.winsorize))
 
 
 @builds("count")
 def _count(spec: CountSpec, _: CiMethod) -> Metric:
-    outcome = Column(source=spec.column or spec.key, values="nonnegative", winsorize=spec.winsorize)
-    needs = Needs(metric=spec.key, missing=spec.missing, outcome=outcome, covariate=_covariate(spec.covariate))
-    return Metric(spec=spec, needs=needs, family=_family(needs))
+    return _of_numbers(spec, Column(source=spec.column or spec.key, values="nonnegative", winsorize=spec.winsorize))
+
+
+@builds("quantile")
+def _quantile(spec: QuantileSpec, _: CiMethod) -> Metric:
+    outcome = Column(source=spec.column or spec.key)
+    needs = Needs(metric=spec.key, missing=spec.missing, outcome=outcome, quantile=spec.q)
+    return Metric(spec=spec, needs=needs, family=UnitComparison(test="quantile"))
 
 
 @builds("ratio")
 def _ratio(spec: RatioSpec, _: CiMethod) -> Metric:
-    needs = Needs(
-        metric=spec.key,
-        missing=spec.missing,
-        outcome=Column(source=spec.numerator),
-        denominator=Column(source=spec.denominator),
-        covariate=_covariate(spec.covariate),
-        covariate_denominator=_covariate(spec.covariate_denominator),
-    )
-    return Metric(spec=spec, needs=needs, family=_family(needs))
+    needs = Needs(metric=spec.key, missing=spec.missing, outcome=Column(source=spec.numerator), denominator=Column(source=spec.denominator))
+    needs = _with_covariates(needs, spec)
+    if spec.covariate_denominator is not None:
+        needs = replace(needs, covariate_denominator=_column(spec.covariate_denominator))
+    if spec.test == "delta":
+        return Metric(spec=spec, needs=needs, family=_means(needs))
+    return Metric(spec=spec, needs=_reading(needs, spec.test), family=UnitComparison(test=spec.test, ratio=True))
 
 
-def _covariate(source: Source | None) -> Column | None:
-    return None if source is None else Column(source=source)
+def _of_numbers(spec: MeanSpec | CountSpec, outcome: Column) -> Metric:
+    """A metric of one number a unit, by the test that it declares."""
+    needs = _with_covariates(Needs(metric=spec.key, missing=spec.missing, outcome=outcome), spec)
+    match spec.test:
+        case "welch" | "student":
+            variances = "equal" if spec.test == "student" else "unequal"
+            return Metric(spec=spec, needs=needs, family=replace(_means(needs), variances=variances))
+        case _:
+            family = UnitComparison(test=spec.test, adjusted=needs.covariate is not None, trim=spec.trim)
+            return Metric(spec=spec, needs=_reading(needs, spec.test), family=family)
 
 
-def _family(needs: Needs) -> Means:
-    return Means((True, needs.denominator is not None, needs.covariate is not None, needs.covariate_denominator is not None))
+def _reading(needs: Needs, test: str) -> Needs:
+    """What a test of units needs beside the moments."""
+    return replace(needs, rows=test != "bootstrap", buckets=test == "bootstrap")
+
+
+def _with_covariates(needs: Needs, spec: MetricSpec) -> Needs:
+    columns = [_column(source) for source in covariates_of(spec)]
+    return replace(needs, covariate=columns[0], more_covariates=tuple(columns[1:])) if columns else needs
+
+
+def _column(source: Source) -> Column:
+    return Column(source=source)
+
+
+def _means(needs: Needs) -> Means:
+    present = (True, needs.denominator is not None, needs.covariate is not None, needs.covariate_denominator is not None)
+    return Means(present, covariates=1 + len(needs.more_covariates))

@@ -30,7 +30,7 @@ class Needs:
     """The columns of one metric, whose co-moments over units are to be read.
 
     The co-moments' columns stand in the order outcome, denominator, covariate,
-    covariate_denominator; those that are None are left out.
+    covariate_denominator, further covariates; those that are None are left out.
 
     Attributes:
         metric: Key of the metric.
@@ -41,6 +41,10 @@ class Needs:
         denominator: Denominator of a ratio.
         covariate: Pre-experiment value, or its numerator.
         covariate_denominator: Denominator of a covariate that is a ratio.
+        more_covariates: Further covariates, beside the first.
+        rows: Whether the test reads the units' own numbers, so that they leave the engine.
+        buckets: Whether it reads sums by bucket of units, for a bootstrap.
+        quantile: Which quantile it reads, if any, with the order statistics around it.
     """
 
     metric: str
@@ -49,9 +53,13 @@ class Needs:
     denominator: Column | None = None
     covariate: Column | None = None
     covariate_denominator: Column | None = None
+    more_covariates: tuple[Column, ...] = ()
+    rows: bool = False
+    buckets: bool = False
+    quantile: float | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """The columns that are present, in the order of the co-moments."""
         parts = (self.outcome, self.denominator, self.covariate, self.covariate_denominator)
-        return tuple(column for column in parts if column is not None)
+        return (*(column for column in parts if column is not None), *self.more_covariates)

@@ -15,7 +15,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from fairtrial.stats.result import Interval
+from fairtrial.stats.result import Estimate, Interval
 
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -32,7 +32,7 @@ HIDDEN = {"Cc", "Cs", "Zl", "Zp"}
 DIRECTIONAL = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 """Explicit bidirectional embeddings, overrides and isolates: they can reorder the text around a name."""
 
-Kind = Literal["proportion", "mean", "count", "ratio"]
+Kind = Literal["proportion", "mean", "count", "ratio", "quantile"]
 
 
 def clean(text: str) -> str:
@@ -108,6 +108,13 @@ def effect_style(kind: Kind, effect: float, interval: Interval) -> NumberStyle:
     if kind == "proportion":
         return _fit(effect, interval, factor=100.0, unit=" pp", least=1)
     return _fit(effect, interval, factor=1.0, unit="", least=0)
+
+
+def estimate_style(kind: Kind, estimate: Estimate) -> NumberStyle:
+    """The style of an estimate's effect: percent where it is a ratio of geometric means, else that of its metric."""
+    if "geometric_means" in estimate.notes:
+        return lift_style(estimate.effect, estimate.interval)
+    return effect_style(kind, estimate.effect, estimate.interval)
 
 
 def lift_style(lift: float, interval: Interval | None) -> NumberStyle:

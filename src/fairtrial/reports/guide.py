@@ -28,6 +28,10 @@ INTERVALS = {
         "These intervals hold the true effect at every look at once in {level} of experiments, so watching and stopping early is allowed. "
         "They are wider for it, and are not a probability about this one interval."
     ),
+    "hybrid": (
+        "The intervals of the primary and secondary metrics are adjusted for the planned looks, those of the guardrails may be read at "
+        "every look: over many experiments {level} of them hold the true effect. Harm on the primary metric is watched at every look, too."
+    ),
     "bayesian": (
         "These are credible intervals: given the model and its prior, the effect lies inside with probability {level}. "
         "How often such intervals miss over many experiments is not controlled."

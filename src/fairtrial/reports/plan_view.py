@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fairtrial.evaluation.scorecard import Comparison, PlanStatus, Scorecard
+from fairtrial.evaluation.scorecard import Comparison, LookStatus, PlanStatus, Scorecard
 from fairtrial.reports.formatting import Kind, clean, count, magnitude, power, relative, share
 from fairtrial.reports.view_models import PlanView
 from fairtrial.reports.words import CORRECTIONS, objective_words, phrase, sentence
@@ -75,6 +75,8 @@ def _facts(scorecard: Scorecard, kind: Kind) -> tuple[tuple[str, str], ...]:
         ("Correction over secondaries", CORRECTIONS.get(plan.secondary_correction, phrase(plan.secondary_correction))),
         ("Looks before this one", count(scorecard.looks)),
     ]
+    if plan.sequential is not None:
+        facts += _look_facts(plan.sequential)
     if plan.days is not None:
         facts.append(("Days since start", f"{plan.days:,.4g}"))
     if not plan.min_days_met:
@@ -82,6 +84,21 @@ def _facts(scorecard: Scorecard, kind: Kind) -> tuple[tuple[str, str], ...]:
     if plan.max_days_reached:
         facts.append(("Longest run", "reached"))
     return tuple((name, clean(value)) for name, value in facts)
+
+
+def _look_facts(look: LookStatus) -> list[tuple[str, str]]:
+    planned = ", ".join(share(part) for part in look.planned)
+    past = ", ".join(share(part) for part in look.past) or "none"
+    origin = " (as planned: no earlier scorecard was given)" if look.assumed else ""
+    last = ", the last look" if look.final else ""
+    return [
+        ("Planned looks at", f"{planned} of the information"),
+        ("Earlier looks at", f"{past}{origin}"),
+        ("This look at", f"{share(look.information)} of the information{last}"),
+        ("Spending", phrase(look.spending)),
+        ("Alpha spent so far", share(look.alpha_spent)),
+        ("Boundary at this look", f"z {look.critical_value:.4g}, p {look.nominal_alpha:.3g} before correction"),
+    ]
 
 
 def _detectable(plan: PlanStatus, kind: Kind) -> str:

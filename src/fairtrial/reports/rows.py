@@ -12,18 +12,20 @@ from fairtrial.reports.formatting import (
     clean,
     count,
     effect_style,
+    estimate_style,
     level,
     level_style,
     lift_style,
     magnitude,
     p_statement,
     p_value,
+    power,
     precise,
     relative,
 )
 from fairtrial.reports.view_models import GuardrailView, MarkView, RowView
 from fairtrial.reports.words import CORRECTIONS, ERROR_CONTROL, READINGS, note, phrase, sentence
-from fairtrial.stats.result import Estimate
+from fairtrial.stats.result import Estimate, Interval
 
 
 def lift_span(comparison: Comparison) -> Span | None:
@@ -62,10 +64,10 @@ def row(comparison: Comparison, *, alpha: float, mark: MarkView | None, trusted:
     if e is None:
         return _unavailable(comparison)
     reading = READINGS[comparison.reading] if trusted else "not judged"
-    effect = effect_style(comparison.kind, e.effect, e.interval)
-    levels = level_style(comparison.kind, effect)
+    effect = estimate_style(comparison.kind, e)
+    levels = level_style(comparison.kind, effect_style(comparison.kind, *_levels_apart(e)))
     lift, lift_interval = _lift(e)
-    p_says = p_statement(e.p_value, e.alpha) if e.p_adjusted is None else f"adjusted {p_statement(e.p_adjusted, alpha)}"
+    p_says = _evidence(comparison, e, alpha)
     return RowView(
         metric=clean(comparison.metric),
         kind=comparison.kind,
@@ -85,9 +87,9 @@ def row(comparison: Comparison, *, alpha: float, mark: MarkView | None, trusted:
         lift=lift,
         lift_interval=lift_interval,
         lift_says=_lift_says(lift, lift_interval),
-        p=p_value(e.p_value, e.alpha),
+        p=DASH if e.p_value is None else p_value(e.p_value, e.alpha),
         p_adjusted=DASH if e.p_adjusted is None else p_value(e.p_adjusted, alpha),
-        p_final=p_value(e.p_value, e.alpha) if e.p_adjusted is None else p_value(e.p_adjusted, alpha),
+        p_final=_in_the_table(comparison, e, alpha),
         p_says=p_says,
         spoken=f"{_spoken(comparison, e, effect, p_says)}: {reading}.",
         mark=mark,
@@ -96,12 +98,56 @@ def row(comparison: Comparison, *, alpha: float, mark: MarkView | None, trusted:
         guardrail=_guardrail(comparison.guardrail, comparison),
         exact=_exact(e),
         methods=_methods(e),
-        notes=tuple(note(code) for code in e.notes),
+        notes=(*(note(code) for code in e.notes), *_beside(comparison, effect)),
     )
 
 
+def _evidence(comparison: Comparison, e: Estimate, alpha: float) -> str:
+    """The p-value that counts, or what a posterior says in its place."""
+    believed = comparison.posterior
+    if believed is not None:
+        loss = magnitude(comparison.kind, believed.expected_loss)
+        said = f"chance to be better {power(believed.chance_to_win)}, expected loss {loss}"
+        if believed.rope_inside is not None:
+            said += f", chance that the change is practically nothing {power(believed.rope_inside)}"
+        return said
+    if e.p_adjusted is not None:
+        return f"adjusted {p_statement(e.p_adjusted, alpha)}"
+    return "no p-value" if e.p_value is None else p_statement(e.p_value, e.alpha)
+
+
+def _beside(comparison: Comparison, style: NumberStyle) -> tuple[str, ...]:
+    """What stands beside an estimate: inference that allows for the looks, or the prior."""
+    said: list[str] = []
+    stop, believed = comparison.after_stop, comparison.posterior
+    if stop is not None:
+        numbers = f"{style.signed(stop.effect)}, {level(stop.alpha)} interval {style.span(stop.interval)}, {p_statement(stop.p_value)}"
+        said.append(f"Allowing for the looks taken, the median-unbiased estimate is {numbers}.")
+    if believed is not None:
+        said.append(f"Prior: {clean(believed.prior)}.")
+    return tuple(said)
+
+
+def _in_the_table(comparison: Comparison, e: Estimate, alpha: float) -> str:
+    if comparison.posterior is not None:
+        return power(comparison.posterior.chance_to_win)
+    if e.p_adjusted is not None:
+        return p_value(e.p_adjusted, alpha)
+    return DASH if e.p_value is None else p_value(e.p_value, e.alpha)
+
+
 def _why_not_drawn(e: Estimate) -> str:
-    return "no relative effect: the control's value is not positive" if e.lift is None else "the lift has no interval"
+    if e.lift is None:
+        return "no relative effect: " + ("the control's value is not positive" if e.control <= 0 else "this test gives none")
+    return "the lift has no interval"
+
+
+def _levels_apart(e: Estimate) -> tuple[float, Interval]:
+    """What says how finely the arms' own values are shown: the effect, or their difference where the effect is a ratio."""
+    if "geometric_means" not in e.notes:
+        return e.effect, e.interval
+    apart = e.treatment - e.control
+    return apart, Interval(low=-abs(apart), high=abs(apart))
 
 
 def _unavailable(comparison: Comparison) -> RowView:

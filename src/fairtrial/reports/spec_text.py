@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +14,8 @@ from fairtrial.reports.pen import Pen
 from fairtrial.reports.words import CORRECTIONS, KINDS, METRIC_KINDS, ROLE_TITLES, note, objective_words, phrase, sentence
 from fairtrial.spec.data import AggregatesData, LogsData, UnitsData
 from fairtrial.spec.experiment import ExperimentSpec, metric_sources
-from fairtrial.spec.metric import CountSpec, EventValue, MeanSpec, MetricSpec
+from fairtrial.spec.metric import CountSpec, EventValue, MeanSpec, MetricSpec, QuantileSpec, chosen_test
+from fairtrial.spec.plan import PLANNED_LOOKS, Method
 from fairtrial.stats.result import Unavailable
 
 SHAPES = {"units": "one row per unit", "logs": "assignment and event logs", "aggregates": "ready aggregates"}
@@ -82,6 +85,9 @@ def _plan_facts(plan: ExperimentPlan, spec: ExperimentSpec, kind: Kind) -> list[
     each = "" if plan.alpha == spec.plan.alpha else f", {share(plan.alpha)} for each of {plan.comparisons} treatments"
     facts.append(("error", f"alpha {share(spec.plan.alpha)}{each}; power {power(plan.power)}"))
     facts.append(("test", f"{phrase(plan.method)}, {objective_words(plan.objective, plan.alternative)}"))
+    if spec.plan.method in PLANNED_LOOKS:
+        looks = ", ".join(count(round(part * plan.total)) for part in spec.plan.sequential.fractions)
+        facts.append(("looks at", f"{looks} units"))
     return facts
 
 
@@ -117,8 +123,7 @@ def _wanted(metric: MetricSpec) -> str:
 def _metric(pen: Pen, metric: MetricSpec) -> Text:
     facts = [METRIC_KINDS[metric.kind], _wanted(metric)]
     facts += [f"{phrase(part)} {_source(source)}" for part, source in metric_sources(metric).items() if source != metric.key]
-    if isinstance(metric, MeanSpec | CountSpec) and metric.winsorize is not None:
-        facts.append(f"capped at the {100 * metric.winsorize:.4g}th percentile")
+    facts += _compared(metric)
     if metric.margin is not None:
         size = relative(metric.margin) + " of the control" if metric.margin_kind == "relative" else magnitude(metric.kind, metric.margin)
         facts.append(f"tolerates a harm of {size}")
@@ -130,6 +135,19 @@ def _metric(pen: Pen, metric: MetricSpec) -> Text:
     return pen.join((clean(metric.key), "bold"), ("  " + "; ".join(clean(fact) for fact in facts), ""), (described, "dim"))
 
 
+def _compared(metric: MetricSpec) -> list[str]:
+    """Where it is not the usual: the quantile, the cap, the test."""
+    if isinstance(metric, QuantileSpec):
+        return [f"the {metric.q:g} quantile"]
+    facts: list[str] = []
+    if isinstance(metric, MeanSpec | CountSpec) and metric.winsorize is not None:
+        facts.append(f"capped at the {100 * metric.winsorize:.4g}th percentile")
+    if chosen_test(metric) not in {"proportions", "welch", "delta"}:
+        trim = f" by {metric.trim:g} at each end" if isinstance(metric, MeanSpec | CountSpec) and metric.test == "trimmed" else ""
+        facts.append(f"test {phrase(chosen_test(metric))}{trim}")
+    return facts
+
+
 def _source(source: str | EventValue) -> str:
     if isinstance(source, str):
         return f"from column {source}"
@@ -138,13 +156,28 @@ def _source(source: str | EventValue) -> str:
     return f"from {what} in {source.fact}{before}"
 
 
+HORIZONS: Mapping[Method, str] = {
+    "fixed": "fixed horizon",
+    "group_sequential": "planned looks",
+    "always_valid": "any number of looks",
+    "hybrid": "planned looks, harm watched at any",
+    "bayesian": "Bayesian: error not controlled",
+}
+
+
 def _rule(spec: ExperimentSpec) -> list[tuple[str, str]]:
     plan = spec.plan
     rule = [
         ("test", objective_words(plan.objective, plan.alternative)),
-        ("error", f"alpha {share(plan.alpha)}, power {power(plan.power)}, {plan.method} horizon"),
+        ("error", f"alpha {share(plan.alpha)}, power {power(plan.power)}, {HORIZONS[plan.method]}"),
         ("smallest effect", _mde(spec)),
     ]
+    if plan.method in PLANNED_LOOKS:
+        looks = plan.sequential
+        at = ", ".join(share(part) for part in looks.fractions)
+        rule.append(("looks", f"at {at} of the information ({looks.information}), {phrase(looks.spending)} spending"))
+        if looks.futility != "none":
+            rule.append(("futility", f"stop when the power left at the MDE falls below {looks.futility_power:g}"))
     if plan.sample_size is not None:
         rule.append(("units", f"{count(plan.sample_size)} in all, as declared"))
     days = [f"at least {plan.min_days} days"] if plan.min_days else []
@@ -174,6 +207,8 @@ def _data(data: UnitsData | LogsData | AggregatesData) -> list[tuple[str, str]]:
         facts.append(
             ("columns", f"arm {clean(data.arm)}, unit {clean(data.unit) if data.unit else 'not named, so repeats cannot be seen'}")
         )
+        if data.strata:
+            facts.append(("strata", f"{clean(', '.join(data.strata))}; arms compared within them, weighted by their shares"))
     if isinstance(data, LogsData):
         triggered = "triggered, from the first exposure" if data.exposures is not None else "intention to treat"
         window = f"{data.window_days:g} days from the start" if data.window_days is not None else "to the end of the data"

@@ -59,7 +59,8 @@ def _layout(pen: Pen, shown: ScorecardView) -> Layout:
     columns = [("", label), _column("change", [row.change for row in rows]), _column(interval, [row.interval for row in rows])]
     if wide:
         columns.append(_column("lift", [row.lift_says for row in rows]))
-    columns.append(_column("adjusted p" if shown.adjusted and wide else "adj. p" if shown.adjusted else "p", [row.p_final for row in rows]))
+    evidence = "chance" if shown.believed else "p" if not shown.adjusted else "adjusted p" if wide else "adj. p"
+    columns.append(_column(evidence, [row.p_final for row in rows]))
     room = pen.width - INDENT - sum(width + GAP for _, width in columns)
     plot = min(room, MOST_PLOT) if shown.axis is not None and room >= LEAST_PLOT else 0
     return Layout(columns=tuple(columns), plot=plot, wide=wide)

@@ -274,6 +274,7 @@ class ScorecardView:
         axis: Axis shared by all marks of `groups`, of relative lift; None when nothing can be drawn.
         one_level: The confidence level, when all intervals stand at the same one; else empty.
         adjusted: Whether any p-value was corrected.
+        believed: Whether the comparisons are posteriors: a chance to be better stands in the place of a p-value.
         how_to_read: (heading, paragraph) in order.
         provenance: (name, value) in order.
     """
@@ -293,6 +294,7 @@ class ScorecardView:
     groups: tuple[GroupView, ...]
     one_level: str
     adjusted: bool
+    believed: bool
     arms: tuple[ArmView, ...]
     srm: CheckView
     plan: PlanView

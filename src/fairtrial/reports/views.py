@@ -12,7 +12,7 @@ from fairtrial.diagnostics.allocation import SrmCheck
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.evaluation.scorecard import ArmSummary, Comparison, Incremental, Scorecard
 from fairtrial.reports.axis import Domain, axis, domain, mark
-from fairtrial.reports.formatting import DASH, clean, count, effect_style, level, p_statement, precise, share, tick
+from fairtrial.reports.formatting import DASH, clean, count, effect_style, estimate_style, level, p_statement, precise, share, tick
 from fairtrial.reports.guide import how_to_read
 from fairtrial.reports.plan_view import plan_view
 from fairtrial.reports.provenance import intake_facts, provenance
@@ -60,6 +60,7 @@ def view(scorecard: Scorecard) -> ScorecardView:
         groups=groups,
         one_level=levels.pop() if len(levels) == 1 else "",
         adjusted=any(e.p_adjusted is not None for e in estimates),
+        believed=any(c.posterior is not None for c in scorecard.comparisons),
         arms=tuple(_arm(arm) for arm in scorecard.arms),
         srm=_srm(scorecard.srm),
         plan=plan_view(scorecard),
@@ -164,7 +165,7 @@ def _hero_sentence(comparison: Comparison, scorecard: Scorecard) -> str:
     metric, treatment = clean(comparison.metric), clean(comparison.treatment)
     if e is None:
         return f"There is no estimate of {metric} for {arm_name(treatment)}."
-    size = effect_style(comparison.kind, e.effect, e.interval).signed(abs(e.effect)).lstrip("+")
+    size = estimate_style(comparison.kind, e).signed(abs(e.effect)).lstrip("+")
     moved = f"{size} higher than" if e.effect > 0 else f"{size} lower than" if e.effect < 0 else "the same as"
     opening = f"With {arm_name(treatment)}, {metric} was {moved} with {arm_name(scorecard.control)}"
     if scorecard.decision.state == "invalid":

@@ -14,13 +14,22 @@ from fairtrial.reports.view_models import VerdictTone
 
 READINGS: Mapping[str, str] = {"better": "better", "worse": "worse", "inconclusive": "inconclusive", "unavailable": "unavailable"}
 
-KINDS: Mapping[str, str] = {"ab_test": "A/B test", "holdout": "Holdout experiment"}
+KINDS: Mapping[str, str] = {
+    "ab_test": "A/B test",
+    "holdout": "Holdout experiment",
+    "did": "Difference in differences",
+    "rdd": "Regression discontinuity",
+    "synthetic_control": "Synthetic control",
+    "iv": "Instrumental variable",
+    "interrupted_series": "Interrupted series",
+}
 
 METRIC_KINDS: Mapping[str, str] = {
     "proportion": "share of units",
     "mean": "mean per unit",
     "count": "events per unit",
     "ratio": "ratio of sums",
+    "quantile": "quantile over units",
 }
 
 VERDICT_TONES: Mapping[str, VerdictTone] = {
@@ -65,6 +74,7 @@ ERROR_CONTROL: Mapping[str, str] = {
     "fixed": "fixed horizon, valid at the one planned look",
     "group_sequential": "group sequential, valid at the planned looks",
     "always_valid": "always valid, at any number of looks",
+    "hybrid": "hybrid: benefit valid at the planned looks, harm watched at every look",
     "bayesian": "Bayesian, frequentist error not controlled",
 }
 
@@ -72,6 +82,9 @@ NOTES: Mapping[str, str] = {
     "small_counts": "Some expected counts are below 5, so the p-value is Fisher's exact one and may disagree with the interval.",
     "poisson_variance": "No standard deviation was planned, so the variance of the counts is taken as their mean (Poisson).",
     "zero_rate": "No unit of one arm has the outcome, so the lift has no interval.",
+    "geometric_means": "The change is that of the geometric mean, in percent of the control's: the logarithms were compared.",
+    "tied_ranks": "Many units of both arms share a value, so no shift describes the difference: p-value and interval may disagree.",
+    "tied_quantile": "Many units share the quantile's value, so its error is known only roughly.",
     "no_relative_effect": "The control's value is not positive, so there is no relative effect.",
 }
 
@@ -80,6 +93,9 @@ CORRECTIONS: Mapping[str, str] = {
     "bonferroni": "Bonferroni",
     "holm": "Holm",
     "hochberg": "Hochberg",
+    "dunnett": "Dunnett",
+    "serial-gatekeeping": "serial gatekeeping",
+    "parallel-gatekeeping": "parallel gatekeeping",
     "benjamini-hochberg": "Benjamini-Hochberg",
     "benjamini-yekutieli": "Benjamini-Yekutieli",
 }

@@ -50,7 +50,7 @@ def is_catalog_entry(raw: object) -> bool:
     if not isinstance(raw, Mapping):
         return False
     keys = set(cast("Mapping[object, object]", raw))
-    return bool(keys & OWN_SECTIONS) and not keys & {"arms", "key"}
+    return bool(keys & OWN_SECTIONS) and not keys & {"arms", "key", "kind"}
 
 
 def parse_catalog_entry(

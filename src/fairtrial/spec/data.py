@@ -34,7 +34,25 @@ class UnitsData(SourceSpec):
     repeated: Literal["error", "mean", "sum"] = "error"
     """What several rows of one unit mean: an error, or measurements to average or to sum per unit."""
     post_assignment: tuple[Name, ...] = ()
-    """Columns measured after assignment; none of them may serve as a covariate."""
+    """Columns measured after assignment; none of them may serve as a covariate or a stratum."""
+    strata: tuple[Name, ...] = ()
+    """Columns known before assignment (country, platform, new or returning) whose combinations are strata."""
+    adjust: Literal["none", "post_stratify"] = "none"
+    """`post_stratify` compares the arms within strata and weighs these by their shares of all units."""
+
+    @model_validator(mode="after")
+    def _strata_fit(self) -> UnitsData:
+        if (self.adjust == "post_stratify") != bool(self.strata):
+            raise ValueError("adjust: post_stratify and strata go together, one of them is missing")
+        if len(set(self.strata)) < len(self.strata):
+            raise ValueError(f"each stratum column may be named once, got {list(self.strata)}")
+        if late := [name for name in self.strata if name in self.post_assignment]:
+            raise ValueError(f"strata must be known before assignment, {late} are measured after it")
+        if self.strata and self.arm in self.strata:
+            raise ValueError(f"the arm column {self.arm!r} is no stratum")
+        if self.strata and self.repeated != "error":
+            raise ValueError(f"strata need one row a unit (repeated: error), repeated is {self.repeated!r}")
+        return self
 
 
 class LogTable(SpecModel):

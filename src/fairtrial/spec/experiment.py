@@ -12,9 +12,11 @@ from pydantic import Field, model_validator
 
 from fairtrial.errors import UnknownNameError, did_you_mean
 from fairtrial.spec.base import ExperimentKey, Name, SpecModel
+from fairtrial.spec.combinations import check_combinations
 from fairtrial.spec.data import AggregatesData, DataSpec, LogsData, UnitsData
-from fairtrial.spec.metric import EventValue, MetricSpec
+from fairtrial.spec.metric import EventValue, MetricSpec, covariates_of
 from fairtrial.spec.plan import PlanSpec, ScheduleSpec, VariantSpec
+from fairtrial.spec.quasi import QuasiDesign, check_quasi, quasi_short_forms
 
 SHARE_TOLERANCE = 1e-6
 DESIGN_FREE = {"status", "name", "description", "owner"}
@@ -30,8 +32,9 @@ class ExperimentSpec(SpecModel):
 
     schema_version: Literal[1] = 1
     key: ExperimentKey
-    kind: Literal["ab_test", "holdout"] = "ab_test"
-    """`holdout`: the treatment is the campaign, the control is held out; incremental outcomes are reported."""
+    kind: Literal["ab_test", "holdout", "did", "rdd", "synthetic_control", "iv", "interrupted_series"] = "ab_test"
+    """`holdout`: the treatment is the campaign, the control is held out; incremental outcomes are reported. `did` to
+    `interrupted_series` are quasi-experiments: nobody was randomised, and `design` says how the effect is found."""
     name: str = ""
     description: str = ""
     hypothesis: str = ""
@@ -49,13 +52,15 @@ class ExperimentSpec(SpecModel):
     plan: PlanSpec = PlanSpec()
     schedule: ScheduleSpec | None = None
     data: DataSpec | None = None
+    design: QuasiDesign | None = None
+    """Of a quasi-experiment: which columns say who was treated and when."""
 
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, raw: object) -> object:
         if not isinstance(raw, dict):
             return raw
-        fields = dict(cast("dict[str, object]", raw))
+        fields = quasi_short_forms(dict(cast("dict[str, object]", raw)))
         arms = fields.get("arms")
         if isinstance(arms, dict):
             fields["arms"] = [{"key": key, "allocation": share} for key, share in cast("dict[str, object]", arms).items()]
@@ -121,6 +126,16 @@ class ExperimentSpec(SpecModel):
                 raise ValueError(f"metric '{metric.key}': ready aggregates carry no covariate; leave it out")
         return self
 
+    @model_validator(mode="after")
+    def _methods_agree(self) -> ExperimentSpec:
+        check_combinations(self.metrics, self.plan, self.data)
+        return self
+
+    @model_validator(mode="after")
+    def _design_fits(self) -> ExperimentSpec:
+        check_quasi(self.kind, self.design, self.data, self.plan, self.metrics, len(self.arms))
+        return self
+
     @property
     def primary(self) -> MetricSpec:
         """The metric that carries the decision."""
@@ -154,8 +169,8 @@ class ExperimentSpec(SpecModel):
 
     @property
     def spec_hash(self) -> str:
-        """SHA-256 of the design in canonical JSON: equal designs have equal hashes."""
-        design = self.model_dump(mode="json", exclude=DESIGN_FREE)
+        """SHA-256 of the design in canonical JSON, defaults left out: equal designs have equal hashes, said or unsaid."""
+        design = self.model_dump(mode="json", exclude=DESIGN_FREE, exclude_defaults=True)
         text = json.dumps(design, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -164,15 +179,17 @@ def metric_sources(metric: MetricSpec) -> dict[str, str | EventValue]:
     """Where each number of a metric comes from, by its part.
 
     Returns:
-        `outcome` or `numerator` and `denominator`, then `covariate` and
+        `outcome` or `numerator` and `denominator`, then `covariate` (`covariate_2`, ...) and
         `covariate_denominator` where declared; a default column is filled in.
     """
     parts: dict[str, str | EventValue | None]
     if metric.kind == "ratio":
         parts = {"numerator": metric.numerator, "denominator": metric.denominator}
-        parts |= {"covariate": metric.covariate, "covariate_denominator": metric.covariate_denominator}
     else:
-        parts = {"outcome": metric.column or metric.key, "covariate": metric.covariate}
+        parts = {"outcome": metric.column or metric.key}
+    parts |= {f"covariate_{i}" if i > 1 else "covariate": source for i, source in enumerate(covariates_of(metric), start=1)}
+    if metric.kind == "ratio":
+        parts["covariate_denominator"] = metric.covariate_denominator
     return {part: source for part, source in parts.items() if source is not None}
 
 

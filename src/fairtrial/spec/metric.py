@@ -27,6 +27,26 @@ class EventValue(SpecModel):
 Source = Name | EventValue
 """Where a number per unit comes from: a column of the unit table, or events."""
 
+Covariates = Source | Annotated[tuple[Source, ...], Field(min_length=1)]
+"""One pre-experiment value, or several that are used together."""
+
+MeanTest = Literal["welch", "student", "log", "log1p", "trimmed", "mann_whitney", "permutation", "bootstrap"]
+"""How two arms of numbers are compared."""
+
+RatioTest = Literal["delta", "permutation", "bootstrap"]
+"""How two ratios of sums are compared."""
+
+DEFAULT_TRIM = 0.2
+
+ADJUSTABLE: frozenset[str] = frozenset({"welch", "student", "delta", "bootstrap"})
+"""Tests that a covariate may adjust."""
+
+FROM_MOMENTS: frozenset[str] = frozenset({"welch", "student", "delta"})
+"""Tests made of counts, means and cross-products, which alone may look more than once."""
+
+GEOMETRIC: frozenset[str] = frozenset({"log", "log1p"})
+"""Tests whose effect is a ratio of geometric means less 1, a fraction."""
+
 
 class BaseMetricSpec(SpecModel):
     """What every kind of metric declares."""
@@ -61,32 +81,67 @@ class ProportionSpec(BaseMetricSpec):
     kind: Literal["proportion"]
     column: Source | None = None
     """The outcome; default: the column named as the metric."""
-    covariate: Source | None = None
-    """Pre-experiment value for CUPED; the test is then Welch's on the adjusted outcome."""
+    covariate: Covariates | None = None
+    """Pre-experiment value for CUPED, or a list of several; the test is then Welch's on the adjusted outcome."""
+
+    @model_validator(mode="after")
+    def _covariates_differ(self) -> ProportionSpec:
+        _no_covariate_twice(self.key, _listed(self.covariate))
+        return self
 
 
-class MeanSpec(BaseMetricSpec):
-    """Mean of a number over all units."""
+class _NumberSpec(BaseMetricSpec):
+    """What metrics of one number a unit share: column, covariates, capping and the test."""
 
-    kind: Literal["mean"]
     column: Source | None = None
     """The outcome; default: the column named as the metric."""
-    covariate: Source | None = None
-    """Pre-experiment value for CUPED."""
+    covariate: Covariates | None = None
+    """Pre-experiment value for CUPED, or a list of several."""
     winsorize: Annotated[float, Field(gt=0.5, lt=1)] | None = None
     """Cap outcomes at this pooled quantile (0.99 = the 99th percentile of all arms together)."""
+    test: MeanTest = "welch"
+    """How arms are compared. Means: `welch`, `student` (equal variances), `permutation`, `bootstrap`. Geometric means: `log`,
+    or `log1p` of 1 + value. Means without their tails: `trimmed`. The shift between the arms by ranks: `mann_whitney`."""
+    trim: Annotated[float, Field(gt=0, lt=0.5)] = DEFAULT_TRIM
+    """Share of units that `trimmed` cuts from each end of each arm."""
+
+    @model_validator(mode="after")
+    def _test_fits(self) -> _NumberSpec:
+        covariates = _listed(self.covariate)
+        _no_covariate_twice(self.key, covariates)
+        _adjustable(self.key, self.test, len(covariates))
+        if self.trim != DEFAULT_TRIM and self.test != "trimmed":
+            raise ValueError(f"metric '{self.key}': trim belongs to test trimmed, the test is '{self.test}'")
+        if self.winsorize is not None and self.test in {"trimmed", "mann_whitney"}:
+            raise ValueError(f"metric '{self.key}': test '{self.test}' bounds outliers by itself; leave winsorize out")
+        if self.test in GEOMETRIC and self.margin is not None and (self.margin_kind == "absolute" or self.test == "log1p"):
+            raise ValueError(
+                f"metric '{self.key}': test '{self.test}' compares geometric means by their ratio, so a margin in the metric's unit "
+                "has no meaning; use test log with margin_kind relative"
+            )
+        return self
 
 
-class CountSpec(BaseMetricSpec):
+class MeanSpec(_NumberSpec):
+    """Mean of a number over all units, or another value of its distribution, as `test` says."""
+
+    kind: Literal["mean"]
+
+
+class CountSpec(_NumberSpec):
     """Mean number of events per unit; outcomes are >= 0."""
 
     kind: Literal["count"]
+
+
+class QuantileSpec(BaseMetricSpec):
+    """A quantile of a number over all units of an arm: the median, the 95th percentile."""
+
+    kind: Literal["quantile"]
     column: Source | None = None
     """The outcome; default: the column named as the metric."""
-    covariate: Source | None = None
-    """Pre-experiment value for CUPED."""
-    winsorize: Annotated[float, Field(gt=0.5, lt=1)] | None = None
-    """Cap outcomes at this pooled quantile."""
+    q: Annotated[float, Field(gt=0, lt=1)]
+    """Which quantile: 0.5 is the median, 0.95 the 95th percentile."""
 
 
 class RatioSpec(BaseMetricSpec):
@@ -95,15 +150,56 @@ class RatioSpec(BaseMetricSpec):
     kind: Literal["ratio"]
     numerator: Source
     denominator: Source
-    covariate: Source | None = None
-    """Pre-experiment value for CUPED; numerator of it when `covariate_denominator` is given."""
+    covariate: Covariates | None = None
+    """Pre-experiment value for CUPED, or a list of several; numerator of it when `covariate_denominator` is given."""
     covariate_denominator: Source | None = None
+    test: RatioTest = "delta"
+    """`delta` is the normal test by the delta method, `bootstrap` resamples units in buckets, `permutation` reassigns them."""
 
     @model_validator(mode="after")
     def _covariate(self) -> RatioSpec:
-        if self.covariate_denominator is not None and self.covariate is None:
-            raise ValueError(f"metric '{self.key}': covariate_denominator needs a covariate")
+        covariates = _listed(self.covariate)
+        if self.covariate_denominator is not None and len(covariates) != 1:
+            raise ValueError(f"metric '{self.key}': covariate_denominator needs a covariate, exactly one, got {len(covariates)}")
+        _no_covariate_twice(self.key, covariates)
+        if covariates and self.test != "delta":
+            raise ValueError(f"metric '{self.key}': test '{self.test}' of a ratio takes no covariate; use test delta")
         return self
 
 
-MetricSpec = Annotated[ProportionSpec | MeanSpec | CountSpec | RatioSpec, Field(discriminator="kind")]
+MetricSpec = Annotated[ProportionSpec | MeanSpec | CountSpec | RatioSpec | QuantileSpec, Field(discriminator="kind")]
+
+
+def covariates_of(metric: MetricSpec) -> tuple[Source, ...]:
+    """The covariates of a metric in declared order; empty without one."""
+    return () if isinstance(metric, QuantileSpec) else _listed(metric.covariate)
+
+
+def chosen_test(metric: MetricSpec) -> str:
+    """Name of the metric's test in the spec: that of its kind where there is no choice."""
+    if isinstance(metric, ProportionSpec):
+        return "welch" if metric.covariate is not None else "proportions"
+    return "order_statistics" if isinstance(metric, QuantileSpec) else metric.test
+
+
+def adds_up(metric: MetricSpec) -> bool:
+    """Whether the effect times the units is a total: of differences of means over units, and of nothing else."""
+    return metric.kind != "ratio" and chosen_test(metric) in {"proportions", "welch", "student", "permutation", "bootstrap"}
+
+
+def _listed(covariate: Covariates | None) -> tuple[Source, ...]:
+    if covariate is None:
+        return ()
+    return covariate if isinstance(covariate, tuple) else (covariate,)
+
+
+def _no_covariate_twice(key: str, covariates: tuple[Source, ...]) -> None:
+    if len(set(covariates)) < len(covariates):
+        raise ValueError(f"metric '{key}': each covariate may be named once, got {[str(source) for source in covariates]}")
+
+
+def _adjustable(key: str, test: str, covariates: int) -> None:
+    if covariates and test not in ADJUSTABLE:
+        raise ValueError(f"metric '{key}': test '{test}' takes no covariate; use one of {sorted(ADJUSTABLE - {'delta'})}")
+    if covariates > 1 and test == "bootstrap":
+        raise ValueError(f"metric '{key}': test bootstrap takes one covariate, got {covariates}; use test welch")

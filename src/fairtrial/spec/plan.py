@@ -3,23 +3,96 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
 from fairtrial.spec.base import Name, SpecModel
 
-Correction = Literal["none", "bonferroni", "holm", "hochberg", "benjamini-hochberg", "benjamini-yekutieli"]
+Correction = Literal["none", "bonferroni", "holm", "hochberg", "dunnett", "benjamini-hochberg", "benjamini-yekutieli"]
 CiMethod = Literal["score", "miettinen-nurminen", "newcombe", "agresti-caffo", "wald"]
 LiftMethod = Literal["auto", "delta", "log", "fieller"]
 Days = Annotated[int, Field(ge=1, le=3650)]
 
 
+Method = Literal["fixed", "group_sequential", "always_valid", "hybrid", "bayesian"]
+SEQUENTIAL: frozenset[Method] = frozenset({"group_sequential", "always_valid", "hybrid"})
+"""Methods by which more than one look may decide."""
+PLANNED_LOOKS: frozenset[Method] = frozenset({"group_sequential", "hybrid"})
+"""Methods that test a benefit at planned looks."""
+
+Spending = Literal["lan-demets-obrien-fleming", "lan-demets-pocock", "hwang-shih-decani", "kim-demets", "obrien-fleming", "pocock"]
+SHAPED = {"hwang-shih-decani", "kim-demets"}
+
+
+class SequentialSpec(SpecModel):
+    """Looks of a `group_sequential` or `hybrid` plan: when, and how the error rate is spent on them."""
+
+    looks: Annotated[int, Field(ge=2, le=100)] | tuple[Annotated[float, Field(gt=0, le=1)], ...] = 5
+    """How many equally spaced looks, or the shares of the planned information at which they fall, ending at 1.
+    Looks at other times are allowed: what is spent follows the information that has come."""
+    information: Literal["units", "days"] = "units"
+    """`units`: units of the scarcest arm over its planned units; `days`: days over `max_days`."""
+    spending: Spending = "lan-demets-obrien-fleming"
+    """How alpha is spent: hardly anything early (`lan-demets-obrien-fleming`), evenly (`lan-demets-pocock`), or by a
+    `shape`; `obrien-fleming` and `pocock` are the classical boundaries, for looks exactly as planned."""
+    shape: float | None = None
+    """Gamma of `hwang-shih-decani` (negative spends late), rho > 0 of `kim-demets`."""
+    futility: Literal["conditional_power", "none"] = "conditional_power"
+    """`conditional_power`: stop when the power left at the planned MDE falls below `futility_power`. Not binding: going
+    on all the same does not raise the error rate."""
+    futility_power: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Conditional power below which a look says that going on is futile."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SequentialSpec:
+        if isinstance(self.looks, tuple) and (
+            not self.looks or self.looks[-1] != 1.0 or any(b <= a for a, b in zip(self.looks, self.looks[1:], strict=False))
+        ):
+            raise ValueError(f"looks must be increasing shares of the planned information that end at 1, got {list(self.looks)}")
+        if self.spending in SHAPED and self.shape is None:
+            raise ValueError(f"spending {self.spending!r} needs a shape, such as -4 for hwang-shih-decani or 3 for kim-demets")
+        if self.spending not in SHAPED and self.shape is not None:
+            raise ValueError(f"shape belongs to {sorted(SHAPED)}, spending is {self.spending!r}")
+        if self.shape is not None and (not math.isfinite(self.shape) or (self.spending == "kim-demets" and self.shape <= 0)):
+            raise ValueError(f"shape must be finite, and positive for kim-demets, got {self.shape}")
+        return self
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """Planned shares of the information, ending at 1."""
+        if isinstance(self.looks, tuple):
+            return self.looks
+        return tuple((k + 1) / self.looks for k in range(self.looks))
+
+
+class BayesianSpec(SpecModel):
+    """Priors and stopping rule of a `bayesian` plan."""
+
+    rate_prior: tuple[Annotated[float, Field(ge=0.1, le=1e12)], Annotated[float, Field(ge=0.1, le=1e12)]] = (1.0, 1.0)
+    """Successes and failures that the beta prior of each rate is worth; 1 and 1 is the uniform prior."""
+    lift_prior_mean: float = 0.0
+    """Mean of the normal prior of a lift, for metrics other than plain proportions."""
+    lift_prior_sd: Annotated[float, Field(gt=0)] | None = 0.3
+    """Its standard deviation, a fraction; null for the flat prior on the effect, which needs no positive control."""
+    rope: Annotated[float, Field(gt=0)] | None = None
+    """Lifts within minus and plus this are practically nothing; default: `practical_threshold`."""
+    stop_loss: Annotated[float, Field(gt=0)] | None = None
+    """The plan is complete once the expected loss of the better choice is below this part of the control's value."""
+
+
 class PlanSpec(SpecModel):
     """How the experiment is sized, tested and corrected."""
 
-    method: Literal["fixed"] = "fixed"
-    """`fixed`: one look, at the first complete read."""
+    method: Method = "fixed"
+    """`fixed`: one look, at the first complete read. `group_sequential`: planned looks, each of which may decide.
+    `always_valid`: every look may decide. `hybrid`: benefit by planned looks, harm watched at every look.
+    `bayesian`: posterior and credible intervals; frequentist error is not controlled."""
+    sequential: SequentialSpec = SequentialSpec()
+    """Looks and spending of `group_sequential` and `hybrid`."""
+    bayesian: BayesianSpec = BayesianSpec()
+    """Priors and stopping rule of `bayesian`."""
     objective: Literal["superiority", "non_inferiority"] = "superiority"
     """`non_inferiority` reads the primary metric against its `margin`."""
     alternative: Literal["two-sided", "one-sided"] = "two-sided"
@@ -36,6 +109,12 @@ class PlanSpec(SpecModel):
     """Control value of the primary metric expected at planning."""
     baseline_sd: Annotated[float, Field(gt=0)] | None = None
     """Standard deviation expected at planning, for other metrics than proportions."""
+    covariate_correlation: Annotated[float, Field(gt=-1, lt=1)] | None = None
+    """Correlation of the primary metric with its covariate expected at planning; sizes shrink by its square."""
+    cluster_size: Annotated[float, Field(ge=1)] | None = None
+    """Mean units of a cluster, where whole clusters are randomised."""
+    intraclass_correlation: Annotated[float, Field(ge=0, le=1)] | None = None
+    """How alike units of one cluster are; sizes grow by 1 + (cluster_size - 1) times this (the design effect)."""
     sample_size: Annotated[int, Field(ge=2)] | None = None
     """Planned units in total; default: what baseline, mde, alpha and power call for."""
     min_days: Days | None = None
@@ -46,6 +125,9 @@ class PlanSpec(SpecModel):
     """Over the treatments on the primary metric."""
     secondary_correction: Correction = "benjamini-hochberg"
     """Over all secondary metrics and treatments; guardrails are never corrected."""
+    gatekeeping: Literal["none", "serial", "parallel"] = "none"
+    """`serial`: secondary metrics are tested, by `correction`, once every treatment has passed on the primary; `parallel`: with the
+    share of alpha of the treatments that have. Family-wise error over primary and secondary metrics together is then `alpha`."""
     ci_method: CiMethod = "score"
     """Interval for a difference of two proportions; the p-value is its own inversion."""
     lift_method: LiftMethod = "auto"
@@ -61,6 +143,16 @@ class PlanSpec(SpecModel):
     def _consistent(self) -> PlanSpec:
         if self.power <= self.alpha:
             raise ValueError(f"power must lie between alpha and 1, got power={self.power:g} with alpha={self.alpha:g}")
+        if "dunnett" in {self.correction, self.secondary_correction} and self.method != "fixed":
+            raise ValueError(f"dunnett's correction is for a single look (method: fixed), method is {self.method!r}; use holm")
+        if self.secondary_correction == "dunnett":
+            raise ValueError("dunnett's correction is for treatments on one metric; choose another secondary_correction")
+        if self.gatekeeping != "none" and self.correction not in {"bonferroni", "holm", "hochberg"}:
+            raise ValueError(f"a gate needs a correction of the family-wise error: bonferroni, holm or hochberg, got {self.correction!r}")
+        if self.method == "bayesian" and self.alternative == "one-sided":
+            raise ValueError("a bayesian plan has no sides: its credible interval has two ends; leave `alternative` out")
+        if (self.cluster_size is None) != (self.intraclass_correlation is None):
+            raise ValueError("cluster_size and intraclass_correlation make the design effect together; give both or neither")
         if self.min_days and self.max_days and self.min_days > self.max_days:
             raise ValueError(f"min_days must not exceed max_days, got {self.min_days} and {self.max_days}")
         if self.strong_threshold and self.practical_threshold and self.strong_threshold < self.practical_threshold:

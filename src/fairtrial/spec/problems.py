@@ -25,7 +25,7 @@ WORDS = (
 )
 """What pydantic says, in the words of the one who wrote the file."""
 
-UNION_MARKS = ("constrained-str", "function-")
+UNION_MARKS = ("constrained-str", "function-", "tuple[")
 """How pydantic marks the branch of a union that has no name of its own."""
 
 
@@ -60,14 +60,14 @@ def spec_error(what: str, problems: Sequence[str]) -> SpecError:
 def _relevant(details: list[ErrorDetails]) -> list[ErrorDetails]:
     """Of a value that may be a name or a mapping, keep the complaint that fits what came."""
     kept: list[ErrorDetails] = []
-    for detail in details:
+    for detail in _one_or_several(details):
         loc = detail["loc"]
         as_text = any(isinstance(part, str) and part.startswith(("constrained-str", "str")) for part in loc)
         if as_text and isinstance(detail["input"], Mapping):
             continue
         if "EventValue" in loc and loc[-1] == "EventValue" and not isinstance(detail["input"], Mapping):
             continue
-        if detail["type"] == "too_short" and len(details) > 1:
+        if detail["type"] == "too_short" and len(details) > 1 and detail["input"]:
             continue  # items that failed are not counted; their own complaints say why
         if loc and loc[-1] in SCALARS and detail["type"].endswith(("_type", "_parsing")):
             if loc[:-1] in {other["loc"] for other in kept}:
@@ -76,6 +76,24 @@ def _relevant(details: list[ErrorDetails]) -> list[ErrorDetails]:
             continue
         kept.append(detail)
     return kept or details
+
+
+def _list_branch(loc: Loc) -> Loc | None:
+    """Place of a value that may be one thing or a list of them, where a complaint is of the list; else None."""
+    at = next((i for i, part in enumerate(loc) if isinstance(part, str) and part.startswith("tuple[")), None)
+    return None if at is None else loc[:at]
+
+
+def _one_or_several(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Of a value that may be one thing or a list of them, the complaints of the branch that fits what came."""
+    places = {place for detail in details if (place := _list_branch(detail["loc"])) is not None}
+    single = {place for detail in details if detail["type"] == "tuple_type" and (place := _list_branch(detail["loc"])) in places}
+
+    def fits(detail: ErrorDetails) -> bool:
+        place = next((place for place in places if detail["loc"][: len(place)] == place), None)
+        return place is None or (place in single) != (_list_branch(detail["loc"]) == place)
+
+    return [detail for detail in details if fits(detail)]
 
 
 def _any_scalar(detail: ErrorDetails) -> ErrorDetails:

@@ -19,6 +19,7 @@ from fairtrial.stats.power_proportions import (
 from fairtrial.stats.proportion_intervals import newcombe_interval, score_interval, wilson_interval
 from fairtrial.stats.proportions import two_proportion_test
 from fairtrial.stats.ratio import ratio_test
+from fairtrial.stats.resampling.samples import bootstrap_interval
 from fairtrial.stats.result import Estimate, Interval, Unavailable
 from fairtrial.stats.srm import srm_test
 
@@ -29,6 +30,7 @@ __all__ = [
     "Moments",
     "Unavailable",
     "adjust",
+    "bootstrap_interval",
     "calculate_sample_size",
     "calculate_sample_size_by_arm",
     "cuped_test",

@@ -45,10 +45,11 @@ REASONS: tuple[Unavailable | None, ...] = (
     Unavailable(code="too_few_units", reason="An arm has fewer than two units, so its variance cannot be estimated."),
     Unavailable(code="no_variance", reason="The metric does not vary in either arm: the difference stands, but nothing can be inferred."),
     Unavailable(code="not_finite", reason="The metric's values are too large to compute with."),
+    Unavailable(code="collinear", reason="The covariates depend linearly on each other, so none can be told from the rest: leave one out."),
 )
 """By the number in `MeanContrast.reasons`; 0 is "nothing is wrong"."""
 
-_ZERO_DENOMINATOR, _TOO_FEW_UNITS, _NO_VARIANCE, _NOT_FINITE = 1, 2, 3, 4
+_ZERO_DENOMINATOR, TOO_FEW_UNITS, _NO_VARIANCE, _NOT_FINITE, COLLINEAR = 1, 2, 3, 4, 5
 
 # What is left of a difference of terms 1e12 times as large is rounding.
 _CANCELLED = 1e-12
@@ -385,7 +386,7 @@ def _move(c: _Arm, t: _Arm, theta: Floats) -> _Move:
 def _reasons(c: _Arm, t: _Arm, variance: Floats, effect: Floats) -> NDArray[np.int8]:
     reasons = np.where(variance == 0.0, np.int8(_NO_VARIANCE), np.int8(0))
     reasons[~(np.isfinite(variance) & np.isfinite(effect))] = _NOT_FINITE
-    reasons[np.minimum(c.n, t.n) < 2.0] = _TOO_FEW_UNITS
+    reasons[np.minimum(c.n, t.n) < 2.0] = TOO_FEW_UNITS
     reasons[c.zero | t.zero] = _ZERO_DENOMINATOR
     return reasons
 

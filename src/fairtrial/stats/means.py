@@ -212,10 +212,12 @@ def tost_equivalence(control: Moments, treatment: Moments, *, low: float, high: 
         raise UsageError(f"The limits of equivalence must satisfy low < high, got {low} and {high}.")
     if not 0.0 < check_alpha(alpha) < 0.5:
         raise UsageError(f"alpha of an equivalence test must lie in (0, 0.5), got {alpha}.")
-    p_low = welch_test(control, treatment, alpha=alpha, alternative="greater", margin=low).p_value
-    p_high = welch_test(control, treatment, alpha=alpha, alternative="less", margin=high).p_value
+    estimate = welch_test(control, treatment, alpha=2.0 * alpha)
+    contrast = linear_contrast(expand([CoMoments.of(control)]), expand([CoMoments.of(treatment)]))
+    p_low = contrast.p_value(alternative="greater", margin=low).item()
+    p_high = contrast.p_value(alternative="less", margin=high).item()
     return Equivalence(
-        estimate=welch_test(control, treatment, alpha=2.0 * alpha),
+        estimate=estimate,
         low=low,
         high=high,
         p_low=p_low,

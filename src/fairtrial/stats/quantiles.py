@@ -124,8 +124,7 @@ def order_statistic_interval(sample: ArrayLike, probability: float, *, alpha: fl
         raise UsageError(f"The probability of a quantile must lie in (0, 1), got {probability}.")
     ordered = np.sort(sample_of(sample))
     n = ordered.size
-    low = int(stats.binom.ppf(alpha / 2.0, n, probability))
-    high = int(stats.binom.isf(alpha / 2.0, n, probability)) + 1
+    low, high = order_statistic_ranks(n, probability, alpha=alpha)
     below = float(special.bdtr(low - 1, n, probability)) if low > 0 else 0.0
     above = float(special.bdtrc(high - 1, n, probability)) if high <= n else 0.0
     return OrderStatisticInterval(
@@ -134,6 +133,32 @@ def order_statistic_interval(sample: ArrayLike, probability: float, *, alpha: fl
         rank_high=high,
         coverage=1.0 - below - above,
     )
+
+
+def order_statistic_ranks(n: int, probability: float, *, alpha: float = 0.05) -> tuple[int, int]:
+    """Ranks of the order statistics that bound a quantile, for a sample that an engine holds in order.
+
+    Args:
+        n: Values, >= 1.
+        probability: Which quantile, in (0, 1).
+        alpha: Error rate in (0, 1), at most half of it on either side.
+
+    Returns:
+        Rank of the lower end in ascending order, from 1 (0 where there is none), and of the upper end
+        (n + 1 where there is none).
+
+    Raises:
+        UsageError: `n` is below 1, or `probability` or `alpha` lies outside (0, 1).
+
+    References:
+        Conover (1999), Practical Nonparametric Statistics, section 3.2.
+    """
+    check_alpha(alpha)
+    if n < 1:
+        raise UsageError(f"A quantile needs at least one value, got {n}.")
+    if not 0.0 < probability < 1.0:
+        raise UsageError(f"The probability of a quantile must lie in (0, 1), got {probability}.")
+    return int(stats.binom.ppf(alpha / 2.0, n, probability)), int(stats.binom.isf(alpha / 2.0, n, probability)) + 1
 
 
 def quantile_test(

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fairtrial.stats.moments import CoMoments
+from fairtrial.stats.quantiles import QuantileSummary
+from fairtrial.stats.resampling.buckets import BucketSums
 from fairtrial.stats.result import Unavailable
 
 
@@ -16,8 +21,8 @@ class OutcomeStats:
 
     Attributes:
         moments: Over the metric's columns in the order outcome (or numerator),
-            denominator, covariate (or its numerator), covariate's denominator;
-            columns that the metric does not have are left out.
+            denominator, covariate (or its numerator), covariate's denominator, further
+            covariates; columns that the metric does not have are left out.
         missing: Units of the arm whose outcome was NULL or NaN, before the
             metric's `missing` rule was applied.
         missing_covariate: Units whose covariate was missing and was set to the
@@ -25,6 +30,13 @@ class OutcomeStats:
         minimum: Smallest outcome, after the `missing` rule; None when not read (of an outcome that
             is 0 or 1, or where even the smallest of all arms could not stand out in this one).
         maximum: Largest outcome, in the same way.
+        stratified: Co-moments that say what the arm's strata say, weighted by their shares of all
+            units, when the data is post-stratified: the mean is the weighted mean, and cross / (n - 1) / n
+            the covariance of these means. `Unavailable` where a stratum is too thin.
+        rows: The units' own numbers over the outcome's columns, shape (n, columns), sorted, when a test asks for them.
+        buckets: Sums by bucket of units, when a bootstrap asks for them; `Unavailable` where there is one bucket only.
+        quantile: The outcome's quantile with its order-statistic interval, when that is the metric;
+            `Unavailable` where the arm is too small to bound it.
     """
 
     moments: CoMoments
@@ -32,6 +44,10 @@ class OutcomeStats:
     missing_covariate: int = 0
     minimum: float | None = None
     maximum: float | None = None
+    stratified: CoMoments | Unavailable | None = None
+    rows: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+    buckets: BucketSums | Unavailable | None = field(default=None, repr=False)
+    quantile: QuantileSummary | Unavailable | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ class Estimate:
     Attributes:
         effect: Difference treatment - control, in the metric's unit.
         interval: Confidence interval of `effect` at level 1 - `alpha`.
-        p_value: Of the null hypothesis `effect = margin`, in [0, 1].
+        p_value: Of the null hypothesis `effect = margin`, in [0, 1]; None of a Bayesian comparison, which has none.
         std_error: Standard error of `effect`; None where the method has none.
         statistic: The test statistic; None for exact tests.
         df: Degrees of freedom of a t statistic; None when normal or exact.
@@ -81,7 +81,7 @@ class Estimate:
 
     effect: float
     interval: Interval
-    p_value: float
+    p_value: float | None
     std_error: float | None
     statistic: float | None
     df: float | None

@@ -24,7 +24,14 @@ MAX_STEPS = 200
 
 
 def solve_increasing(
-    function: Callable[[Floats], Floats], low: Floats, high: Floats, guess: Floats, *, slope: ArrayLike = 1.0, scale: float = 1e-3
+    function: Callable[[Floats], Floats],
+    low: Floats,
+    high: Floats,
+    guess: Floats,
+    *,
+    slope: ArrayLike = 1.0,
+    scale: float = 1e-3,
+    tolerance: float = TOLERANCE,
 ) -> Floats:
     """Where increasing functions cross zero, elementwise.
 
@@ -34,7 +41,8 @@ def solve_increasing(
         high: Upper ends, where it is taken to be >= 0; `low` <= `high`.
         guess: First points; moved into the bracket where they lie outside.
         slope: The functions' slopes near the roots, roughly; they serve for the first step alone.
-        scale: Roots smaller than this are found to an absolute error of machine precision times `scale`.
+        scale: Roots smaller than this are found to an absolute error of `tolerance` times `scale`.
+        tolerance: Expected error that ends the search, as a fraction of the root.
 
     Returns:
         The roots, each within its bracket; an end of the bracket where the function does not change sign.
@@ -60,7 +68,7 @@ def solve_increasing(
         # The step that follows a secant's step shrinks by about as much as the slope just changed.
         error = np.abs(following - x) * np.where(straight, np.minimum(curved, 1.0), 1.0)
         previous, value_before, x = x, value, following
-        if (error <= TOLERANCE * np.maximum(np.abs(x), scale)).all():
+        if (error <= tolerance * np.maximum(np.abs(x), scale)).all():
             break
     return x
 

@@ -76,11 +76,9 @@ def read_aggregates(source: Source, data: AggregatesData, needs: Sequence[Needs]
 
 def _form(need: Needs, data: AggregatesData, columns: Sequence[str]) -> MomentColumns | Unavailable:
     """The columns that hold a metric: as declared, or by their usual names."""
-    if need.denominator is not None or need.covariate is not None:
-        return Unavailable(
-            code="needs_unit_rows",
-            reason=f"Metric '{need.metric}' needs products of two columns over units, which ready aggregates do not hold.",
-        )
+    if need.denominator is not None or need.covariate is not None or need.rows or need.buckets or need.quantile is not None:
+        what = "the units' own values" if len(need.columns) == 1 else "products of two columns over units"
+        return Unavailable(code="needs_unit_rows", reason=f"Metric '{need.metric}' needs {what}, which ready aggregates do not hold.")
     declared = data.columns.get(need.metric)
     if declared is not None:
         return declared

@@ -134,6 +134,11 @@ def fairtrial_micros(time: Any) -> Any:
     """Our own function in SQLite, which has no type for times (`sources` registers it)."""
 
 
+@ibis.udf.scalar.builtin(signature=((dt.string,), dt.string))
+def md5(text: Any) -> Any:
+    """MD5 as 32 hexadecimal digits in lower case: every engine's own, and ours in SQLite (`sources` registers it)."""
+
+
 @ibis.udf.scalar.builtin(signature=((_ANY,), dt.string))
 def typeof(value: Any) -> Any:
     """SQLite's type of one value."""

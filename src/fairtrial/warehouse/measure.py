@@ -17,6 +17,7 @@ from fairtrial.errors import DataError, did_you_mean
 from fairtrial.metrics.needs import Column, Needs
 from fairtrial.stats.reading import ArmStats, OutcomeStats
 from fairtrial.stats.result import Unavailable
+from fairtrial.warehouse.details import with_details
 from fairtrial.warehouse.look import Census, Footers, Look, census, footers, look, narrowed, refuse_text
 from fairtrial.warehouse.pushdown import Number, Scan
 from fairtrial.warehouse.quantiles import pooled_cap
@@ -118,8 +119,9 @@ def measure(units: UnitTable, needs: Sequence[Needs], arms: Sequence[str], progr
     _check_finite(sums)
     plan, sums = _settle_extremes(scan, plan, sums, raw, arms)
     sums = _read_extremes(scan, plan, sums, arms)
+    stats = {arm: _arm_stats(arm, scan, needs, plan, sums.get(arm)) for arm in arms}
     return Measured(
-        arms={arm: _arm_stats(arm, scan, needs, plan, sums.get(arm)) for arm in arms},
+        arms=with_details(scan, needs, plan.terms, sums, stats, progress),
         rows=sum(int(row["n",]) for row in raw.values()),
         rows_without_arm=sum(int(row["n",]) for arm, row in raw.items() if is_no_arm(arm)),
         unknown_arms=_unknown(raw, arms),

@@ -10,8 +10,9 @@ import datetime as dt
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,14 +21,32 @@ from fairtrial.metrics.needs import Column, Needs
 from fairtrial.spec.data import DataSpec, LogsData, UnitsData
 from fairtrial.spec.metric import EventValue
 from fairtrial.stats.moments import CoMoments
+from fairtrial.stats.quantiles import QuantileSummary, order_statistic_interval
 from fairtrial.stats.reading import ArmStats, Intake, OutcomeStats, Reading
+from fairtrial.stats.resampling.buckets import BucketSums
 from fairtrial.stats.result import Unavailable
+from fairtrial.warehouse.buckets import bucket_of
 from fairtrial.warehouse.unit_table import as_known_arm, is_no_arm
 
 Row = Mapping[str, Any]
 Number = Fraction | None
-Unit = tuple[str, Callable[[Column], tuple[Number, bool]]]
-"""A unit: its arm, and for a column its number and whether that was missing."""
+
+
+class Unit(NamedTuple):
+    """A unit: its arm, for a column its number and whether that was missing, its id and its stratum."""
+
+    arm: str
+    get: Callable[[Column], tuple[Number, bool]]
+    key: Any = None
+    stratum: str = ""
+
+
+class Kept(NamedTuple):
+    """A unit that a metric keeps, with its numbers."""
+
+    numbers: list[Fraction]
+    key: Any
+    stratum: str
 
 
 def read_rows(tables: Mapping[str, Sequence[Row]], data: DataSpec, needs: Sequence[Needs], arms: Sequence[str]) -> Reading:
@@ -50,10 +69,11 @@ def read_rows(tables: Mapping[str, Sequence[Row]], data: DataSpec, needs: Sequen
     else:
         raise UsageError("The reference reads rows, shape 'aggregates' has none.")
     stats: dict[str, dict[str, OutcomeStats | Unavailable]] = {arm: {} for arm in arms}
+    post_stratified = isinstance(data, UnitsData) and data.adjust == "post_stratify"
     for need in needs:
-        for arm, outcome in _metric(need, units, arms).items():
+        for arm, outcome in _metric(need, units, arms, post_stratified=post_stratified).items():
             stats[arm][need.metric] = outcome
-    sizes = Counter(arm for arm, _ in units)
+    sizes = Counter(unit.arm for unit in units)
     intake = Intake(source="memory", engine="memory", fingerprint="", shape=data.shape, units=len(units), **counts)
     return Reading(arms={arm: ArmStats(n=sizes[arm], outcomes=stats[arm]) for arm in arms}, intake=intake)
 
@@ -71,25 +91,28 @@ def number_of(raw: Any) -> Number:
     return Fraction(raw)
 
 
-def _metric(need: Needs, units: Sequence[Unit], arms: Sequence[str]) -> dict[str, OutcomeStats | Unavailable]:
+def _metric(need: Needs, units: Sequence[Unit], arms: Sequence[str], *, post_stratified: bool) -> dict[str, OutcomeStats | Unavailable]:
     split = 1 if need.denominator is None else 2
-    read = [(arm, [get(column) for column in need.columns]) for arm, get in units]
-    missing = Counter(arm for arm, cells in read if any(gone for _, gone in cells[:split]))
+    read = [(unit, [unit.get(column) for column in need.columns]) for unit in units]
+    missing = Counter(unit.arm for unit, cells in read if any(gone for _, gone in cells[:split]))
     if missing and need.missing == "error":
         raise DataError(f"Metric '{need.metric}' allows no missing outcome.", code="missing_outcome")
     means = [_mean([n for _, cells in read if not cells[i][1] and (n := cells[i][0]) is not None]) for i in range(len(need.columns))]
-    rows: dict[str, list[list[Fraction]]] = defaultdict(list)
+    kept: dict[str, list[Kept]] = defaultdict(list)
     filled: Counter[str] = Counter()
-    for arm, cells in read:
+    for unit, cells in read:
         if need.missing == "drop" and any(gone for _, gone in cells[:split]):
             continue
-        filled[arm] += any(gone for _, gone in cells[split:])
-        rows[arm].append([_fill(number, gone=gone, mean=None if i < split else means[i]) for i, (number, gone) in enumerate(cells)])
-    _check(need, [row for of_arm in rows.values() for row in of_arm])
+        filled[unit.arm] += any(gone for _, gone in cells[split:])
+        numbers = [_fill(number, gone=gone, mean=None if i < split else means[i]) for i, (number, gone) in enumerate(cells)]
+        kept[unit.arm].append(Kept(numbers, unit.key, unit.stratum))
+    every = [unit.numbers for of_arm in kept.values() for unit in of_arm]
+    _check(need, every)
     for i, column in enumerate(need.columns):
         if column.winsorize is not None:
-            _cap([row for of_arm in rows.values() for row in of_arm], i, column.winsorize)
-    return {arm: _outcome(need, rows[arm], missing[arm], filled[arm]) for arm in arms}
+            _cap(every, i, column.winsorize)
+    found = {arm: _outcome(need, kept[arm], missing[arm], filled[arm]) for arm in arms}
+    return _post_stratified(kept, found) if post_stratified else found
 
 
 def _fill(number: Number, *, gone: bool, mean: Fraction | None) -> Fraction:
@@ -125,20 +148,76 @@ def _cap(rows: Sequence[list[Fraction]], index: int, quantile: float) -> None:
         row[index] = Fraction(cap) if float(row[index]) > cap else row[index]
 
 
-def _outcome(need: Needs, rows: Sequence[Sequence[Fraction]], missing: int, filled: int) -> OutcomeStats | Unavailable:
+def _outcome(need: Needs, kept: Sequence[Kept], missing: int, filled: int) -> OutcomeStats | Unavailable:
+    rows = [unit.numbers for unit in kept]
     if not rows:
         return Unavailable(code="all_missing" if missing else "no_units", reason="No unit has an outcome.")
-    n, k = len(rows), len(rows[0])
-    means = [sum((row[i] for row in rows), Fraction(0)) / n for i in range(k)]
-    cross = [[float(sum((row[i] - means[i]) * (row[j] - means[j]) for row in rows)) for j in range(k)] for i in range(k)]
     binary = need.outcome.values == "binary"
+    split = 1 if need.denominator is None else 2
     return OutcomeStats(
-        moments=CoMoments(n=n, mean=np.array([float(mean) for mean in means]), cross=np.array(cross)),
+        moments=_moments(rows),
         missing=missing,
         missing_covariate=filled,
         minimum=None if binary else float(min(row[0] for row in rows)),
         maximum=None if binary else float(max(row[0] for row in rows)),
+        rows=np.array(sorted([float(number) for number in row[:split]] for row in rows)) if need.rows else None,
+        buckets=_buckets(kept) if need.buckets else None,
+        quantile=_quantile([float(row[0]) for row in rows], need.quantile) if need.quantile is not None else None,
     )
+
+
+def _moments(rows: Sequence[Sequence[Fraction]]) -> CoMoments:
+    n, k = len(rows), len(rows[0])
+    means = [sum((row[i] for row in rows), Fraction(0)) / n for i in range(k)]
+    cross = [[float(sum((row[i] - means[i]) * (row[j] - means[j]) for row in rows)) for j in range(k)] for i in range(k)]
+    return CoMoments(n=n, mean=np.array([float(mean) for mean in means]), cross=np.array(cross))
+
+
+def _buckets(kept: Sequence[Kept]) -> BucketSums | Unavailable:
+    """Sums about 0 by the hash of the unit's id."""
+    groups: dict[int, list[list[Fraction]]] = defaultdict(list)
+    for unit in kept:
+        groups[bucket_of(str(unit.key))].append(unit.numbers)
+    if len(groups) < 2:
+        return Unavailable(code="too_few_units", reason="One bucket.")
+    ordered = [groups[bucket] for bucket in sorted(groups)]
+    k = len(kept[0].numbers)
+    products = [[[float(sum(row[i] * row[j] for row in rows)) for j in range(k)] for i in range(k)] for rows in ordered]
+    return BucketSums(
+        n=np.array([float(len(rows)) for rows in ordered]),
+        sums=np.array([[float(sum(row[i] for row in rows)) for i in range(k)] for rows in ordered]),
+        center=np.zeros(k),
+        products=np.array(products) if k > 1 else None,
+    )
+
+
+def _quantile(values: Sequence[float], probability: float) -> QuantileSummary | Unavailable:
+    found = order_statistic_interval(values, probability).interval
+    if math.isinf(found.low) or math.isinf(found.high):
+        return Unavailable(code="too_few_units", reason="Unbounded.")
+    return QuantileSummary(n=len(values), value=float(np.quantile(values, probability)), interval=found)
+
+
+def _post_stratified(
+    kept: Mapping[str, Sequence[Kept]], found: Mapping[str, OutcomeStats | Unavailable]
+) -> dict[str, OutcomeStats | Unavailable]:
+    """Weighted means of strata, and the covariance of them, as moments."""
+    total = Counter(unit.stratum for of_arm in kept.values() for unit in of_arm)
+    units = sum(total.values())
+    done: dict[str, OutcomeStats | Unavailable] = dict(found)
+    for arm, outcome in found.items():
+        if isinstance(outcome, Unavailable):
+            continue
+        strata = {name: [unit.numbers for unit in kept[arm] if unit.stratum == name] for name in total}
+        if min(len(rows) for rows in strata.values()) < 2:
+            done[arm] = replace(outcome, stratified=Unavailable(code="thin_stratum", reason="Too thin."))
+            continue
+        parts = [(total[name] / units, _moments(rows)) for name, rows in strata.items()]
+        n = sum(part.n for _, part in parts)
+        mean = sum((share * part.mean for share, part in parts), np.zeros(1))
+        covariance = sum((share**2 * part.cross / (part.n - 1) / part.n for share, part in parts), np.zeros(1))
+        done[arm] = replace(outcome, stratified=CoMoments(n=n, mean=mean, cross=covariance * n * (n - 1)))
+    return done
 
 
 def _known(rows: Sequence[Row], arm: str, arms: Sequence[str]) -> tuple[list[tuple[str, Row]], dict[str, Any]]:
@@ -160,7 +239,7 @@ def _units(rows: Sequence[Row], data: UnitsData, needs: Sequence[Needs], arms: S
     kept = [row for row in rows if all(row[name] == wanted for name, wanted in data.where.items())]
     known, counts = _known(kept, data.arm, arms)
     if data.unit is None:
-        return [(arm, _getter(row)) for arm, row in known], {**counts, "units_checked": False}
+        return [_unit(arm, row, row, data) for arm, row in known], {**counts, "units_checked": False}
     groups: dict[Any, list[tuple[str, Row]]] = defaultdict(list)
     for arm, row in known:
         if row[data.unit] is not None:
@@ -170,8 +249,13 @@ def _units(rows: Sequence[Row], data: UnitsData, needs: Sequence[Needs], arms: S
     if repeated and data.repeated == "error":
         raise DataError("Every unit must have one row.", code="repeated_units")
     columns = [column.source for need in needs for column in need.columns if isinstance(column.source, str)]
-    units = [(group[0][0], _getter(_collapsed([row for _, row in group], columns, data.repeated))) for group in whole]
+    units = [_unit(group[0][0], group[0][1], _collapsed([row for _, row in group], columns, data.repeated), data) for group in whole]
     return units, {**counts, "repeated_rows": repeated, "units_in_two_arms": len(groups) - len(whole)}
+
+
+def _unit(arm: str, first: Row, values: Row, data: UnitsData) -> Unit:
+    named = ["(missing)" if first[name] is None else str(first[name]) for name in data.strata]
+    return Unit(arm, _getter(values), None if data.unit is None else first[data.unit], "|".join(named))
 
 
 def _collapsed(rows: Sequence[Row], columns: Sequence[str], rule: str) -> Row:
@@ -225,7 +309,7 @@ def _logs(
     }
     inside = {unit: at for unit, at in starts.items() if unit not in torn and unit in seen}
     events, event_counts = _events(tables, data, needs, seen, inside)
-    units = [(seen[unit][0][0], _event_getter(events, unit, start, data)) for unit, start in inside.items()]
+    units = [Unit(seen[unit][0][0], _event_getter(events, unit, start, data), unit) for unit, start in inside.items()]
     return units, {**counts, **event_counts}
 
 

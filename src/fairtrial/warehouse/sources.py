@@ -13,6 +13,7 @@ integers and decimals come back exact and not as floats.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,9 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fairtrial.errors import ConnectorError, DataError, FairtrialError, UnknownNameError, UsageError
 from fairtrial.warehouse import untyped
@@ -113,6 +116,23 @@ class Source:
             ConnectorError: The engine failed.
         """
         return self._fetched(self.sql(expression))
+
+    def columns(self, expression: Any) -> list[NDArray[np.float64]]:
+        """Run an expression of number columns and return each as doubles, NULL as NaN.
+
+        Raises:
+            DataError: The data does not fit the question.
+            ConnectorError: The engine failed.
+        """
+        text = self.sql(expression)
+        if self.engine.name != "duckdb":
+            table = np.array(self._fetched(text), dtype=np.float64).reshape(-1, len(expression.columns))
+            return [np.ascontiguousarray(table[:, index]) for index in range(table.shape[1])]
+        try:
+            found = self.backend.con.execute(text).fetchnumpy()
+        except Exception as error:
+            raise self._translate(error) from error
+        return [np.ma.filled(np.ma.asarray(column, dtype=np.float64), np.nan) for column in found.values()]
 
     def _fetched(self, text: str) -> list[Row]:
         try:
@@ -294,8 +314,14 @@ def _open_sqlite(rest: str, base: Path | None) -> Source:
         hint = "Check that it is a SQLite file."
         raise ConnectorError(f"sqlite:///{path.name} cannot be opened: {error}", hint=hint) from error
     connection.create_function("fairtrial_micros", 1, _micros_of_text, deterministic=True)
+    connection.create_function("md5", 1, _md5_of_text, deterministic=True)
     backend = ibis.sqlite.from_connection(connection)
     return Source(backend=backend, engine=engine_of("sqlite"), label=f"sqlite:///{path.name}", files=(path,))
+
+
+def _md5_of_text(text: str | None) -> str | None:
+    """MD5 in hexadecimal; None stays None."""
+    return None if text is None else hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _micros_of_text(text: str | None) -> int | None:

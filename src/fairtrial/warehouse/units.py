@@ -15,6 +15,7 @@ from fairtrial.warehouse.clusters import find_clusters
 from fairtrial.warehouse.fingerprint import UniquenessCache, fingerprint
 from fairtrial.warehouse.measure import Measured, Progress, count_rows, measure
 from fairtrial.warehouse.sources import Source
+from fairtrial.warehouse.strata import measure_strata, stratum_columns
 from fairtrial.warehouse.unit_table import (
     ARM,
     UNIT,
@@ -61,6 +62,7 @@ def unit_table(source: Source, table: Any, data: UnitsData, needs: Sequence[Need
             made[name] = (Value(name=f"v{len(made)}", source=name, kind=typed.kind, low=typed.low, high=typed.high), typed)
         values[column] = made[name][0]
     chosen |= {value.name: typed.expression for value, typed in made.values()}
+    chosen |= stratum_columns(table, data.strata)
     footers = rows_are_stored and source.footers
     return UnitTable(source=source, table=table.select(**chosen), values=values, direct=True, footers=footers)
 
@@ -82,17 +84,17 @@ def read_units(
     found = Repeats(rows=0, units=0)
     measured: Measured | None = None
     if data.unit is None or data.repeated == "error":
-        measured = measure(whole, needs, arms, progress)
+        measured = _measured(whole, data, needs, arms, progress)
     if data.unit is not None:
         found = _checked(whole, data, needs, arms, measured, progress, cache)
     counted = measured
     if measured is None or found.marred:
-        measured = measure(one_row_a_unit(whole, data, arms, found) if found.marred else whole, needs, arms, progress)
+        measured = _measured(one_row_a_unit(whole, data, arms, found) if found.marred else whole, data, needs, arms, progress)
         counted = counted or (count_rows(whole, arms) if found.marred else measured)
     rows = measured if counted is None else counted
     clusters: dict[str, int] = {}
     if not found.marred:
-        used = {name for name in (*columns_of(needs).values(), data.unit) if name is not None}
+        used = {name for name in (*columns_of(needs).values(), data.unit, *data.strata) if name is not None}
         clusters = find_clusters(source, stored, data.arm, arms, used=used, rows=rows.rows)
     intake = Intake(
         source=source.named(data.table),
@@ -110,6 +112,12 @@ def read_units(
         notes=(*measured.notes, *_notes(data, found)),
     )
     return Reading(arms=measured.arms, intake=intake)
+
+
+def _measured(units: UnitTable, data: UnitsData, needs: Sequence[Needs], arms: Sequence[str], progress: Progress) -> Measured:
+    if data.adjust == "post_stratify":
+        return measure_strata(units, data.strata, needs, arms, progress)
+    return measure(units, needs, arms, progress)
 
 
 def _checked(
@@ -141,7 +149,7 @@ def _checked(
 
 
 def _fingerprint(source: Source, data: UnitsData, needs: Sequence[Needs], rows: int, measured: Measured) -> str:
-    columns = [*columns_of(needs).values(), data.arm, *([data.unit] if data.unit else [])]
+    columns = [*columns_of(needs).values(), data.arm, *([data.unit] if data.unit else []), *data.strata]
     return fingerprint(source.named(data.table), columns=columns, where=data.where, rows=rows, totals=measured.totals)
 
 
