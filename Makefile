@@ -62,6 +62,7 @@ test-spark: $(SPARK_READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/batch.py
+	$(BIN)/python benchmarks/bootstrap.py
 	$(BIN)/python benchmarks/analysis.py
 
 docs: $(READY)

@@ -98,7 +98,9 @@ class TestAnyLook:
         assert evaluate(spec_of("always_valid"), rates(30, 60, 200)).comparison("converted").estimate is not None
 
     def test_one_sided_has_one_end(self):
-        estimate = estimate_of(evaluate(spec_of("always_valid", mde=0.01, mde_kind="absolute", alternative="one-sided"), rates(200, 260, 2000)))
+        estimate = estimate_of(
+            evaluate(spec_of("always_valid", mde=0.01, mde_kind="absolute", alternative="one-sided"), rates(200, 260, 2000))
+        )
         assert estimate.interval.high == math.inf
         look = msprt(estimate.effect, estimate.std_error**2, tau2=1e-4, alternative="greater")
         assert (estimate.interval.low, estimate.p_value) == pytest.approx((look.interval.low, look.p_value))
@@ -109,7 +111,8 @@ class TestAnyLook:
         plain = {"key": "spend", "kind": "mean", "role": "primary"}
         wide = evaluate(spec_of("always_valid", metrics=[plain]), reading({a: {"spend": values(c[:, 0])} for a, c in columns.items()}))
         cuped = evaluate(
-            spec_of("always_valid", metrics=[{**plain, "covariate": "before"}]), reading({a: {"spend": values(*c.T)} for a, c in columns.items()})
+            spec_of("always_valid", metrics=[{**plain, "covariate": "before"}]),
+            reading({a: {"spend": values(*c.T)} for a, c in columns.items()}),
         )
         widths = [e.interval.high - e.interval.low for e in (estimate_of(wide, "spend"), estimate_of(cuped, "spend"))]
         assert widths[1] < 0.6 * widths[0]
@@ -129,7 +132,13 @@ class TestAnyLook:
 class TestPlannedLooks:
     @pytest.mark.parametrize(
         ("looks", "units", "past", "boundary"),
-        [(2, 5_000, (), 2.963), (2, 10_000, (0.5,), 1.969), (5, 2_000, (), 4.877), (5, 4_000, (0.2,), 3.357), (4, 10_000, (0.25, 0.5, 0.75), 2.014)],
+        [
+            (2, 5_000, (), 2.963),
+            (2, 10_000, (0.5,), 1.969),
+            (5, 2_000, (), 4.877),
+            (5, 4_000, (0.2,), 3.357),
+            (4, 10_000, (0.25, 0.5, 0.75), 2.014),
+        ],
     )
     def test_the_boundaries_are_the_published_ones(self, looks, units, past, boundary):
         """III.b: two-sided .05 Lan-DeMets O'Brien-Fleming."""
@@ -208,6 +217,7 @@ class TestPlannedLooks:
                 "schedule": {"start": "2026-01-01"},
             }
         )
+
         def at(day: int, looks=()):
             card = evaluate(spec, rates(1000, 1000, 10_000), looks, as_of=dt.datetime(2026, 1, 1 + day, tzinfo=dt.UTC))
             assert card.plan.sequential is not None

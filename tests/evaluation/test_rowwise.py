@@ -206,7 +206,7 @@ def test_corrected_intervals_agree_with_corrected_p_values():
     assert min(levels) < 0.04
 
 
-@pytest.mark.parametrize("test", [*(set(OF_UNITS) - {"log", "log1p"}), "student"])
+@pytest.mark.parametrize("test", [*(test for test in OF_UNITS if test not in {"log", "log1p"}), "student"])
 def test_a_margin_of_non_inferiority_is_what_is_tested(test):
     """The p-value is that of the margin: close to 1/2 one-sided where the effect is the margin itself."""
     rows = table(effect=0.0)

@@ -32,12 +32,20 @@ VERBS = {
     "quickstart": Verb("quickstart", "quickstart", "Run a real experiment of 588,101 people from spec to verdict."),
     "validate": Verb("specs", "validate", "Check specs: every broken rule, and what to do."),
     "power": Verb("power", "power", "How many units a plan calls for, and why."),
+    "operating-characteristics": Verb(
+        "characteristics", "characteristics", "Simulate the spec's own rule: what it concludes, against what is true."
+    ),
+    "aa": Verb("aa", "aa", "Re-randomise history many times: do the tests keep their promise on your data?"),
+    "calibrate": Verb("calibrate", "calibrate", "Measure a method's size, coverage and power by simulation."),
     "analyze": Verb("analyze", "analyze", "Analyse an experiment and decide by its own rule."),
     "list": Verb("specs", "list_experiments", "Name the experiments there are."),
     "show": Verb("specs", "show", "Show a spec for people or as data."),
     "schema": Verb("specs", "schema", "Print the JSON Schema of a spec."),
     "version": Verb("specs", "version", "Print the version."),
 }
+
+ALIASES = {"oc": "operating-characteristics"}
+"""Short names of verbs."""
 
 
 class Program(TyperGroup):
@@ -49,7 +57,8 @@ class Program(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         """The verb, built from its function's signature; None when there is no such verb."""
-        return build_verb(cmd_name) if cmd_name in VERBS else None
+        name = ALIASES.get(cmd_name, cmd_name)
+        return build_verb(name) if name in VERBS else None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """The verbs with their summaries, without loading them."""

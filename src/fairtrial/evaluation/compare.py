@@ -287,7 +287,8 @@ def _standardised(batch: Batch) -> tuple[Floats, Floats]:
     contrast = batch.contrast
     if isinstance(batch.control, AnyLook):
         error = np.sqrt(contrast.control_variance + contrast.treatment_variance - 2.0 * contrast.covariance)
-        return (contrast.effect - batch.margins) / error, error
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return (contrast.effect - batch.margins) / error, error
     if isinstance(contrast, ProportionContrast):
         return contrast.statistic_at(batch.margins), contrast.std_error_at(batch.margins)
     return (contrast.effect - batch.margins) / contrast.std_error, contrast.std_error

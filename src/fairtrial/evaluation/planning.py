@@ -85,6 +85,8 @@ def plan_experiment(spec: ExperimentSpec) -> ExperimentPlan | Unavailable:
         or `impossible_target` when the spec does not say enough.
     """
     shares = spec.shares
+    if spec.design is not None:
+        return Unavailable(code="no_formula", reason="Nobody is assigned in a design without randomisation: it has no size to plan.")
     if shares is None:
         return Unavailable(code="unknown_allocation", reason=f"The allocation is {spec.allocation}: units cannot be planned by arm.")
     treated = [key for key in spec.treatments if shares[key] > 0]

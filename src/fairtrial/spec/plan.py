@@ -70,7 +70,7 @@ class SequentialSpec(SpecModel):
 class BayesianSpec(SpecModel):
     """Priors and stopping rule of a `bayesian` plan."""
 
-    rate_prior: tuple[Annotated[float, Field(ge=0.1, le=1e12)], Annotated[float, Field(ge=0.1, le=1e12)]] = (1.0, 1.0)
+    rate_prior: tuple[Annotated[float, Field(ge=0.5, le=1e12)], Annotated[float, Field(ge=0.5, le=1e12)]] = (1.0, 1.0)
     """Successes and failures that the beta prior of each rate is worth; 1 and 1 is the uniform prior."""
     lift_prior_mean: float = 0.0
     """Mean of the normal prior of a lift, for metrics other than plain proportions."""

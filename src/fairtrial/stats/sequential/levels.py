@@ -78,12 +78,12 @@ class LookLevels:
             low, high = np.where(below, middle, low), np.where(below, high, middle)
         return np.where(np.isnan(p), np.nan, np.clip(self.sides * special.ndtr(-low), p, 1.0))
 
-    def _critical(self, quantile: Floats) -> Floats:
+    def _critical(self, quantile: ArrayLike) -> Floats:
         """Critical values at normal quantiles of the overall rate; straight lines beyond the table."""
-        x, y = self.quantiles, self.critical
-        inside: Floats = interpolate.PchipInterpolator(x, y)(np.clip(quantile, x[0], x[-1]))
+        x, y, at = self.quantiles, self.critical, np.asarray(quantile, dtype=np.float64)
+        inside = np.asarray(interpolate.PchipInterpolator(x, y)(np.clip(at, x[0], x[-1])), dtype=np.float64)
         first, last = (y[1] - y[0]) / (x[1] - x[0]), (y[-1] - y[-2]) / (x[-1] - x[-2])
-        return np.where(quantile < x[0], y[0] + first * (quantile - x[0]), inside + last * np.maximum(quantile - x[-1], 0.0))
+        return np.asarray(np.where(at < x[0], y[0] + first * (at - x[0]), inside + last * np.maximum(at - x[-1], 0.0)), dtype=np.float64)
 
 
 @lru_cache(maxsize=256)

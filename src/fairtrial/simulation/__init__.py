@@ -1,0 +1,1 @@
+"""Imagined experiments: how a rule behaves before anybody is exposed to it."""
