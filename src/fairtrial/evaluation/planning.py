@@ -85,10 +85,10 @@ def plan_experiment(spec: ExperimentSpec) -> ExperimentPlan | Unavailable:
         or `impossible_target` when the spec does not say enough.
     """
     shares = spec.shares
-    if spec.design is not None:
-        return Unavailable(code="no_formula", reason="Nobody is assigned in a design without randomisation: it has no size to plan.")
     if shares is None:
-        return Unavailable(code="unknown_allocation", reason=f"The allocation is {spec.allocation}: units cannot be planned by arm.")
+        why = f"The allocation is {spec.allocation}: units cannot be planned by arm."
+        undrawn = "Nobody is assigned in a design without randomisation: it has no size to plan."
+        return Unavailable(code="unknown_allocation", reason=why if spec.design is None else undrawn)
     treated = [key for key in spec.treatments if shares[key] > 0]
     own = shares[spec.control]
     if not treated or own <= 0:

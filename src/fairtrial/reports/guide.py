@@ -47,7 +47,11 @@ def how_to_read(scorecard: Scorecard) -> tuple[Paragraph, ...]:
     estimates = [c.estimate for c in scorecard.comparisons if c.estimate is not None]
     parts: list[Paragraph] = [_change(scorecard)]
     if estimates:
-        parts += [_interval(scorecard, estimates), _p_value(scorecard)]
+        parts.append(_interval(scorecard, estimates))
+    if any(e.p_value is not None for e in estimates):
+        parts.append(_p_value(scorecard))
+    if any(c.posterior is not None for c in scorecard.comparisons):
+        parts.append(_chance())
     if any(c.reading == "inconclusive" for c in scorecard.comparisons):
         parts.append(_inconclusive())
     if any(e.p_adjusted is not None for e in estimates):
@@ -94,6 +98,12 @@ def _p_value(scorecard: Scorecard) -> Paragraph:
         "The p-value",
         f"How often a difference at least this far out would come by chance if {null} and the test's assumptions hold. {NOT_A_PROBABILITY}",
     )
+
+
+def _chance() -> Paragraph:
+    text = "The posterior probability that the treatment is better, given the model, the data and the prior named beside it. The expected "
+    text += "loss is what one would lose on average by choosing the treatment, over all that is still possible. Neither is a p-value, and "
+    return "Chance and expected loss", text + "how often acting on them goes wrong over many experiments is not controlled."
 
 
 def _inconclusive() -> Paragraph:

@@ -262,7 +262,8 @@ def _exact(e: Estimate) -> tuple[tuple[str, str], ...]:
 
 def _methods(e: Estimate) -> str:
     sided = {"two-sided": "two-sided", "greater": "one-sided: treatment greater", "less": "one-sided: treatment less"}[e.alternative]
-    parts = [f"test: {phrase(e.method)}, {sided}", f"interval: {phrase(e.interval_method)}"]
+    test = f"model: {phrase(e.method)}" if e.error_control == "bayesian" else f"test: {phrase(e.method)}, {sided}"
+    parts = [test, f"interval: {phrase(e.interval_method)}"]
     if e.lift_method is not None:
         parts.append(f"lift interval: {phrase(e.lift_method)}")
     if e.correction is not None:
