@@ -144,8 +144,9 @@ def test_calibrate_lists_measures_and_writes(shop):
     assert "rate 98%, 1,900 against 100 units" in page
     assert plot.startswith("<svg")
     assert len(plot) < 60_000
-    answer = json.loads(fairtrial("calibrate", "score", "--runs", 100, "--json", cwd=shop).stdout)
-    assert answer["studies"][0]["rows"][0]["size"]["n"] == 100
+    answer = json.loads(fairtrial("calibrate", "score", "--runs", 200, "--json", cwd=shop).stdout)
+    assert answer["studies"][0]["rows"][0]["size"]["n"] == 200
+    assert fairtrial("calibrate", "score", "--runs", 1, cwd=shop).returncode == 2, "a rate cannot be judged by one experiment"
     assert fairtrial("calibrate", "scor", cwd=shop).returncode == 2
     assert fairtrial("calibrate", "score", "--out", "nowhere", cwd=shop).returncode == 2
 

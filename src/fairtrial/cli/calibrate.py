@@ -26,7 +26,7 @@ def calibrate(
         list[str] | None, typer.Argument(help="Names of studies; default: all of them. --list names them.", show_default=False)
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the experiments.")] = False,
-    runs: Annotated[int | None, typer.Option("--runs", help="Experiments a case, whatever one costs.")] = None,
+    runs: Annotated[int | None, typer.Option("--runs", min=200, help="Experiments a case, 200 or more, whatever one costs.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the random numbers: the same seed gives the same answer.")] = 1,
     folder: Annotated[Path | None, typer.Option("--out", help="Write a page and a plot a method to this folder.")] = None,
     names: Annotated[bool, typer.Option("--list", help="Name the studies there are, and run none.")] = False,
