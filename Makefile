@@ -10,6 +10,8 @@ SPARK_READY := $(SPARK)/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 WORKERS ?= 2
 FAST := $(addprefix tests/,assignment decisions diagnostics evaluation metrics reference reports spec stats test_house.py)
+# What takes long there runs in `make test`.
+LONG := $(addprefix --ignore=tests/stats/,bayes resampling sequential)
 # Python keeps what it compiled: without it every process compiles pandas and ibis anew.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -52,7 +54,7 @@ check: $(READY)
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not spark and not browser" $(FAST)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not spark and not browser" $(LONG) $(FAST)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
