@@ -41,7 +41,8 @@ def solve_increasing(
         high: Upper ends, where it is taken to be >= 0; `low` <= `high`.
         guess: First points; moved into the bracket where they lie outside.
         slope: The functions' slopes near the roots, roughly; they serve for the first step alone.
-        scale: Roots smaller than this are found to an absolute error of `tolerance` times `scale`.
+        scale: Roots smaller than this are sought to an absolute error of `tolerance` times `scale`, as the
+            last step's size tells it; a few 1e-16 of the bracket may remain.
         tolerance: Expected error that ends the search, as a fraction of the root.
 
     Returns:
