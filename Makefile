@@ -76,8 +76,8 @@ dist: $(READY)
 	$(BIN)/python tests/run_wheel.py dist/*.whl
 
 lock: $(READY)
-	$(COMPILE) --extra postgres --group dev pyproject.toml -o requirements.lock
-	$(COMPILE) --extra postgres --extra spark --group test pyproject.toml -c requirements.lock -o requirements-spark.lock
+	$(COMPILE) --extra postgres --extra service --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) --extra postgres --extra service --extra spark --group test pyproject.toml -c requirements.lock -o requirements-spark.lock
 
 format: $(READY)
 	$(BIN)/ruff format src tests benchmarks

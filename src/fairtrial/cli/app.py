@@ -41,6 +41,9 @@ VERBS = {
     "list": Verb("specs", "list_experiments", "Name the experiments there are."),
     "show": Verb("specs", "show", "Show a spec for people or as data."),
     "schema": Verb("specs", "schema", "Print the JSON Schema of a spec."),
+    "serve": Verb("serve", "serve", "Start the service: REST API, OFREP, jobs, in one process."),
+    "db": Verb("database", "db", "Make, renew, check or take back the service's tables."),
+    "token": Verb("token", "token", "Make, list and revoke API keys."),
     "version": Verb("specs", "version", "Print the version."),
 }
 

@@ -1,0 +1,1 @@
+"""Experiments over HTTP: create, list, read, and take them through their life."""

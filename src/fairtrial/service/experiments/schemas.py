@@ -1,0 +1,168 @@
+"""Bodies of the experiment routes (HO-01..HO-04)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Status = Literal["draft", "running", "stopped", "completed", "decided", "archived"]
+
+
+def as_utc(value: dt.datetime) -> dt.datetime:
+    """Aware, in UTC; a time without an offset is read as UTC (G-4).
+
+    Raises:
+        ValueError: The time cannot be said in UTC.
+    """
+    if not 1900 <= value.year <= 2200:
+        raise ValueError(f"must lie between the years 1900 and 2200, got {value.isoformat()}")
+    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+def iso(value: dt.datetime) -> str:
+    """ISO 8601 with a `Z`, fractions of a second only where there are some."""
+    text = value.astimezone(dt.UTC).isoformat(timespec="microseconds" if value.microsecond else "seconds")
+    return text.replace("+00:00", "Z")
+
+
+Time = Annotated[dt.datetime, AfterValidator(as_utc), PlainSerializer(iso, return_type=str, when_used="json")]
+"""A moment: `Z`, an offset or none come in; `Z` goes out."""
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused, texts hold no NUL."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class ExperimentCreate(Body):
+    """A holdout experiment as the form asks for it."""
+
+    name: Text
+    channel: Text | None = None
+    start_at: Time | None = None
+    end_at: Time | None = None
+    conversion_key: Text | None = None
+    notes: Annotated[str, Field(max_length=10_000)] = ""
+    key: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """Default: a UUID."""
+    experiment_type: Literal["holdout"] = "holdout"
+    source_type: Text | None = None
+    source_id: Text | None = None
+    segment: dict[str, Any] | None = None
+    policy: dict[str, Any] | None = None
+    guardrails: dict[str, Any] | None = None
+    setup_source: Text | None = None
+    assignment_unit: Text = "profile"
+    assignment_method: Literal["hash"] = "hash"
+    treatment_rate: Share | None = None
+    """Share of profiles treated; default 0.5."""
+    baseline_rate_estimate: Share | None = None
+    min_runtime_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    exclusion_window_days: Annotated[int, Field(ge=0, le=3650)] | None = None
+    stop_rule: Literal["fixed_horizon", "always_valid", "group_sequential", "hybrid", "bayesian"] = "fixed_horizon"
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    power: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    mde_target: Annotated[float, Field(gt=-1, lt=1)] | None = None
+    config_id: Text | None = None
+    config_version: Text | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ExperimentCreate:
+        if self.start_at is not None and self.end_at is not None and self.end_at <= self.start_at:
+            raise ValueError(f"end_at must come after start_at, got {iso(self.start_at)} and {iso(self.end_at)}")
+        if self.key is not None and self.key.isdecimal():
+            raise ValueError(f"key must not be all digits, got {self.key!r}: those are ids")
+        if self.power <= self.alpha:
+            raise ValueError(f"power must lie between alpha and 1, got {self.power:g} with alpha {self.alpha:g}")
+        if self.mde_target is not None and self.mde_target == 0:
+            raise ValueError("mde_target must not be 0")
+        if self.mde_target is not None and self.baseline_rate_estimate is not None:
+            reached = self.baseline_rate_estimate + self.mde_target
+            if not 0 < reached < 1:
+                raise ValueError(f"baseline_rate_estimate + mde_target must lie in (0, 1), got {reached:g}")
+        return self
+
+
+class StatusChange(Body):
+    """The next step of the lifecycle."""
+
+    status: Status
+
+
+class PlanOut(BaseModel):
+    """What the plan calls for."""
+
+    total_sample_size: int
+    treatment_size: int
+    control_size: int
+    alpha: float
+    power: float
+    mde: float
+    treatment_rate: float
+
+
+class ExperimentOut(BaseModel):
+    """An experiment as created or listed."""
+
+    id: int
+    key: str
+    name: str
+    channel: str | None
+    status: Status
+    start_at: Time | None
+    end_at: Time | None
+    conversion_key: str | None
+    plan: PlanOut | None
+
+
+class SetupOut(BaseModel):
+    """How units are assigned, and what else the form asked."""
+
+    model_config = ConfigDict(extra="allow")
+
+    assignment_unit: str
+    treatment_rate: float
+
+
+class ExperimentDetail(ExperimentOut):
+    """One experiment with its set-up (HO-03)."""
+
+    kind: str
+    notes: str
+    environment: str
+    version: int
+    spec_hash: str
+    conversion_window_days: float
+    execution_capability: Literal["planner_ready", "manual_only", "not_supported"]
+    setup: SetupOut
+    segment: dict[str, Any] | None
+    policy: dict[str, Any] | None
+    guardrails: dict[str, Any] | None
+    source_type: str | None
+    source_id: str | None
+    config_id: str | None
+    config_version: str | None
+    created_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    decided_at: Time | None
+    duplicated_from: int | None
+
+
+class ExperimentList(BaseModel):
+    """Experiments newest first."""
+
+    items: list[ExperimentOut]
+    total: int
+
+
+class StatusOut(BaseModel):
+    """Where an experiment stands."""
+
+    id: int
+    status: Status

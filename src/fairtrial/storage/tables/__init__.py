@@ -1,0 +1,53 @@
+"""The tables of the service."""
+
+from fairtrial.storage.tables.base import Base
+from fairtrial.storage.tables.experiments import (
+    STATUSES,
+    Experiment,
+    ExperimentLook,
+    ExperimentResult,
+    ExperimentVersion,
+    Holdout,
+    Layer,
+    LayerSlots,
+)
+from fairtrial.storage.tables.operations import Alert, ApiKey, AuditEntry, ConnectorConfig, JobRun, Lease, OutboxMessage
+from fairtrial.storage.tables.population import (
+    Conversion,
+    Event,
+    ExperimentAssignment,
+    ExperimentExposure,
+    ExperimentOutcome,
+    ForcedVariant,
+    Profile,
+    RetentionRule,
+    Touchpoint,
+)
+
+__all__ = [
+    "STATUSES",
+    "Alert",
+    "ApiKey",
+    "AuditEntry",
+    "Base",
+    "ConnectorConfig",
+    "Conversion",
+    "Event",
+    "Experiment",
+    "ExperimentAssignment",
+    "ExperimentExposure",
+    "ExperimentLook",
+    "ExperimentOutcome",
+    "ExperimentResult",
+    "ExperimentVersion",
+    "ForcedVariant",
+    "Holdout",
+    "JobRun",
+    "Layer",
+    "LayerSlots",
+    "Lease",
+    "OutboxMessage",
+    "Profile",
+    "RetentionRule",
+    "Touchpoint",
+]
