@@ -11,7 +11,7 @@ from hypothesis import settings
 
 sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("evaluation", "warehouse", "service")]
 
-import throwaway_postgres
+import throwaway_postgres  # noqa: E402 - its folder comes onto the path above
 
 # CI judges a commit, so it draws the same examples every time; elsewhere every run looks at new ones.
 settings.register_profile("ci", derandomize=True, deadline=None)
