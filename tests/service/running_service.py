@@ -84,7 +84,8 @@ def service_on(url: str, *, clock: SetClock | None = None, **settings):
 @contextmanager
 def real_service(folder: Path, url: str, *arguments: str, env: dict[str, str] | None = None):
     """The real program on a free port; yields its address, a key of an ADMIN and the process."""
-    variables = {**os.environ, "FAIRTRIAL_DATABASE_URL": url, "FAIRTRIAL_LOG_LEVEL": "warning", **(env or {})}
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    variables = {**inherited, "FAIRTRIAL_DATABASE_URL": url, "FAIRTRIAL_LOG_LEVEL": "warning", **(env or {})}
     made = subprocess.run(
         [PROGRAM, "token", "create", "--role", "ADMIN"], check=False, env=variables, capture_output=True, text=True, cwd=folder
     )

@@ -2,6 +2,23 @@
 
 from fairtrial.assignment.allocation import Allocation, HexThreshold
 from fairtrial.assignment.hashing import HASH_SPACE, u, unit_hash
+from fairtrial.assignment.layers import SLOTS, Gate, GlobalHoldout, LayerPlace, SlotRange, take_slots
 from fairtrial.assignment.ranges import Segment
+from fairtrial.assignment.routing import Decision, Routing
 
-__all__ = ["HASH_SPACE", "Allocation", "HexThreshold", "Segment", "u", "unit_hash"]
+__all__ = [
+    "HASH_SPACE",
+    "SLOTS",
+    "Allocation",
+    "Decision",
+    "Gate",
+    "GlobalHoldout",
+    "HexThreshold",
+    "LayerPlace",
+    "Routing",
+    "Segment",
+    "SlotRange",
+    "take_slots",
+    "u",
+    "unit_hash",
+]

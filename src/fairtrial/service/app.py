@@ -10,12 +10,16 @@ from fastapi import FastAPI
 from fairtrial._version import __version__
 from fairtrial.service import health
 from fairtrial.service.access.keys import KeyRing
+from fairtrial.service.assignments.routes import router as assignments
 from fairtrial.service.experiments.routes import router as experiments
 from fairtrial.service.middleware import RequestFrame
 from fairtrial.service.problems import RESPONSES, add_problem_handlers
 from fairtrial.service.settings import Settings
 from fairtrial.service.state import Clock, ServiceState, utc_now
 from fairtrial.storage import Database, open_database, upgrade
+
+EXPERIMENT_ROUTERS = (experiments, assignments)
+"""Mounted twice, below /api/v1 and below /api (Part II)."""
 
 
 def create_app(settings: Settings, *, clock: Clock = utc_now, database: Database | None = None) -> FastAPI:
@@ -50,6 +54,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, database: Database
     add_problem_handlers(app)
     app.include_router(health.router)
     for prefix in ("/api/v1", "/api"):
-        app.include_router(experiments, prefix=prefix)
+        for router in EXPERIMENT_ROUTERS:
+            app.include_router(router, prefix=prefix)
     app.add_middleware(RequestFrame, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes)
     return app

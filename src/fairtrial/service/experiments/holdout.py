@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fairtrial.service.experiments.schemas import ExperimentCreate, PlanOut
+from fairtrial.service.experiments.schemas import ExperimentCreate, PlanInputs, PlanOut
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.loader import parse_spec
 from fairtrial.stats.power_proportions import sample_size_two_proportions
@@ -47,7 +47,7 @@ def conversion_window_days(channel: str | None, policy: dict[str, Any] | None) -
     return WINDOW_DAYS.get((channel or "").lower(), OTHER_WINDOW_DAYS)
 
 
-def power_plan(asked: ExperimentCreate) -> PlanOut | None:
+def planned(asked: PlanInputs) -> PlanOut | None:
     """What baseline and effect call for; None while one of them is not known."""
     if asked.baseline_rate_estimate is None or asked.mde_target is None:
         return None

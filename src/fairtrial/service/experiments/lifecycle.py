@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from fairtrial.assignment import Allocation, Segment
 from fairtrial.errors import AccessError, ConflictError
 from fairtrial.service.access.roles import Actor, Role
 from fairtrial.service.audit import record_change
-from fairtrial.service.experiments.holdout import conversion_window_days, execution_capability, holdout_spec, power_plan
-from fairtrial.service.experiments.schemas import ExperimentCreate
+from fairtrial.service.experiments.holdout import conversion_window_days, execution_capability, holdout_spec, planned
+from fairtrial.service.experiments.routing import ensure_routing, holdout_shares, stored_spec
+from fairtrial.service.experiments.schemas import ExperimentCreate, PlanInputs
 from fairtrial.service.problems import NotFoundError
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.storage.experiments import find_experiment, newest_version
@@ -53,7 +53,7 @@ def create_holdout(session: Session, asked: ExperimentCreate, *, actor: Actor, n
     if find_experiment(session, key) is not None:
         raise ConflictError(f"The key {key!r} is taken.", hint="Leave the key out, or choose another.")
     spec = holdout_spec(asked, key)
-    plan = power_plan(asked)
+    plan = planned(asked)
     guardrails = dict(asked.guardrails or {})
     if plan is not None:
         guardrails["power_plan"] = plan.model_dump()
@@ -111,11 +111,6 @@ def _stored(session: Session, row: Experiment, *, actor: Actor, now: dt.datetime
     return row
 
 
-def stored_spec(row: Experiment) -> ExperimentSpec:
-    """The spec that an experiment runs by."""
-    return ExperimentSpec.model_validate(row.spec_json)
-
-
 def change_status(session: Session, reference: str, status: str, *, actor: Actor, now: dt.datetime) -> Experiment:
     """Take the next step of the lifecycle.
 
@@ -147,6 +142,47 @@ def change_status(session: Session, reference: str, status: str, *, actor: Actor
     return row
 
 
+def change_rate(session: Session, row: Experiment, rate: float, *, actor: Actor, now: dt.datetime) -> None:
+    """Another share of treated profiles: a draft's version is rewritten, one that has started gets a new version.
+
+    The stored ranges are not touched here.
+    """
+    before = described(row)
+    spec = stored_spec(row)
+    shares = holdout_shares(rate)
+    arms = tuple(arm.model_copy(update={"allocation": float(shares[arm.key])}) for arm in spec.arms)
+    renew_spec(session, row, spec.model_copy(update={"arms": arms}), reason=f"treatment_rate {rate:g}", actor=actor, now=now)
+    row.treatment_rate = rate
+    plan = planned(PlanInputs.model_validate({**row.setup_json, "treatment_rate": rate}))
+    row.guardrails_json = {**(row.guardrails_json or {}), **({} if plan is None else {"power_plan": plan.model_dump()})} or None
+    record_change(session, actor=actor, now=now, action="experiment.rate", on=("experiment", row.id), before=before, after=described(row))
+
+
+def renew_spec(session: Session, row: Experiment, spec: ExperimentSpec, *, reason: str, actor: Actor, now: dt.datetime) -> None:
+    """Run by another spec from now on; a version that has started stays as it was."""
+    spec = ExperimentSpec.model_validate(spec.model_dump(mode="json"))
+    version = newest_version(session, row)
+    row.spec_json = spec.model_dump(mode="json", exclude_defaults=True)
+    row.spec_hash = spec.spec_hash
+    row.updated_at = now
+    if version.frozen_at is None:
+        version.spec_json, version.spec_hash = row.spec_json, row.spec_hash
+        return
+    row.version += 1
+    session.add(
+        ExperimentVersion(
+            experiment_id=row.id,
+            version=row.version,
+            spec_json=row.spec_json,
+            spec_hash=row.spec_hash,
+            created_at=now,
+            created_by=actor.name,
+            reason=reason,
+            frozen_at=now,
+        )
+    )
+
+
 def start(session: Session, row: Experiment, *, now: dt.datetime) -> None:
     """Freeze the spec and lay out the arms.
 
@@ -157,8 +193,7 @@ def start(session: Session, row: Experiment, *, now: dt.datetime) -> None:
     if blockers:
         raise ConflictError(f"Experiment {row.key!r} cannot start: {'; '.join(blockers)}.", hint="GET /experiments/{id}/health")
     row.started_at = now
-    if row.allocation_json is None:
-        row.allocation_json = pack_allocation(first_allocation(row))
+    ensure_routing(session, row)
     newest_version(session, row).frozen_at = now
 
 
@@ -172,41 +207,6 @@ def start_blockers(row: Experiment) -> list[str]:
     if row.start_at is not None and row.end_at is not None and row.end_at <= row.start_at:
         blockers.append("it ends before it starts")
     return blockers
-
-
-def first_allocation(row: Experiment) -> Allocation:
-    """The arms laid out by the spec's shares, in declared order."""
-    spec = stored_spec(row)
-    shares = spec.shares
-    if shares is None:
-        raise ConflictError(f"Experiment {row.key!r} has no fixed shares, so the service cannot assign.")
-    return Allocation.from_shares(row.key, shares, hash_key=row.hash_key, salt=row.salt)
-
-
-def pack_allocation(allocation: Allocation) -> dict[str, Any]:
-    """An allocation as JSON; hashes as text, for they pass 2^53."""
-    return {
-        "hash_key": allocation.hash_key,
-        "salt": allocation.salt,
-        "arms": list(allocation.arms),
-        "segments": [[str(segment.low), str(segment.high), segment.arm] for segment in allocation.segments],
-        "traffic": str(allocation.traffic),
-    }
-
-
-def unpack_allocation(packed: dict[str, Any]) -> Allocation:
-    """An allocation from its JSON.
-
-    Raises:
-        UsageError: The stored ranges do not cover the hash space once.
-    """
-    return Allocation(
-        hash_key=packed["hash_key"],
-        salt=packed["salt"],
-        arms=tuple(packed["arms"]),
-        segments=tuple(Segment(low=int(low), high=int(high), arm=arm) for low, high, arm in packed["segments"]),
-        traffic=int(packed["traffic"]),
-    )
 
 
 def described(row: Experiment) -> dict[str, Any]:

@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Text = Annotated[str, Field(min_length=1, max_length=200)]
-Share = Annotated[float, Field(gt=0, lt=1)]
+from fairtrial.service.bodies import Body, Share, Text, Time, iso
+
 Status = Literal["draft", "running", "stopped", "completed", "decided", "archived"]
 
 
-def as_utc(value: dt.datetime) -> dt.datetime:
-    """Aware, in UTC; a time without an offset is read as UTC (G-4).
+class PlanInputs(BaseModel):
+    """What a plan is made of."""
 
-    Raises:
-        ValueError: The time cannot be said in UTC.
-    """
-    if not 1900 <= value.year <= 2200:
-        raise ValueError(f"must lie between the years 1900 and 2200, got {value.isoformat()}")
-    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
-
-
-def iso(value: dt.datetime) -> str:
-    """ISO 8601 with a `Z`, fractions of a second only where there are some."""
-    text = value.astimezone(dt.UTC).isoformat(timespec="microseconds" if value.microsecond else "seconds")
-    return text.replace("+00:00", "Z")
+    treatment_rate: Share | None = None
+    """Share of profiles treated; default 0.5."""
+    baseline_rate_estimate: Share | None = None
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    power: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    mde_target: Annotated[float, Field(gt=-1, lt=1)] | None = None
+    """Effect to detect, signed, in points of the rate (0.01 is one percentage point)."""
 
 
-Time = Annotated[dt.datetime, AfterValidator(as_utc), PlainSerializer(iso, return_type=str, when_used="json")]
-"""A moment: `Z`, an offset or none come in; `Z` goes out."""
-
-
-class Body(BaseModel):
-    """A request body: unknown fields are refused, texts hold no NUL."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class ExperimentCreate(Body):
+class ExperimentCreate(Body, PlanInputs):
     """A holdout experiment as the form asks for it."""
 
     name: Text
@@ -59,15 +43,9 @@ class ExperimentCreate(Body):
     setup_source: Text | None = None
     assignment_unit: Text = "profile"
     assignment_method: Literal["hash"] = "hash"
-    treatment_rate: Share | None = None
-    """Share of profiles treated; default 0.5."""
-    baseline_rate_estimate: Share | None = None
     min_runtime_days: Annotated[int, Field(ge=1, le=3650)] | None = None
     exclusion_window_days: Annotated[int, Field(ge=0, le=3650)] | None = None
     stop_rule: Literal["fixed_horizon", "always_valid", "group_sequential", "hybrid", "bayesian"] = "fixed_horizon"
-    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    power: Annotated[float, Field(gt=0, lt=1)] = 0.8
-    mde_target: Annotated[float, Field(gt=-1, lt=1)] | None = None
     config_id: Text | None = None
     config_version: Text | None = None
 

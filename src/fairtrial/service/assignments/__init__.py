@@ -1,0 +1,1 @@
+"""Assigning units: by list, by file, one at a time."""

@@ -1,0 +1,166 @@
+"""Give profiles their groups: deterministic, stored once, the stored group always winning (HO-05, G-9)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from fairtrial.assignment import Routing
+from fairtrial.errors import ConflictError, UsageError
+from fairtrial.service.access.roles import Actor
+from fairtrial.service.audit import record_change
+from fairtrial.service.experiments.holdout import DEFAULT_TREATMENT_RATE
+from fairtrial.service.experiments.lifecycle import change_rate
+from fairtrial.service.experiments.routing import CONTROL, TREATMENT, change_shares, ensure_routing, holdout_shares
+from fairtrial.storage.assignments import StoredGroups, find_assignment, has_assignments, rewrite_assignments, store_assignments
+from fairtrial.storage.tables import Experiment
+
+ASSIGNABLE = {"draft", "running"}
+"""Statuses in which profiles are assigned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """How a batch is to be assigned.
+
+    Attributes:
+        treatment_rate: Share that is treated; None for the experiment's own.
+        assigned_at: When; None for now.
+        force_reassign: Take another rate than the one used, and rewrite the groups of this batch by it.
+        source: How the profiles came to be assigned.
+    """
+
+    treatment_rate: float | None = None
+    assigned_at: dt.datetime | None = None
+    force_reassign: bool = False
+    source: str = "assign"
+
+
+@dataclass(slots=True, kw_only=True)
+class Assigned:
+    """What became of a batch.
+
+    Attributes:
+        stored: Counts of what is stored.
+        moved: Profiles whose stored group was rewritten.
+        excluded: Profiles without a group, by reason: `holdout`, `exclusion_group`, `traffic`.
+    """
+
+    stored: StoredGroups
+    moved: int = 0
+    excluded: dict[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def total(self) -> int:
+        """Distinct profiles that have a group."""
+        return sum(self.stored.by_group.values())
+
+
+def assign_units(
+    session: Session, row: Experiment, profile_ids: Iterable[str], asked: Request, *, actor: Actor, now: dt.datetime
+) -> Assigned:
+    """Assign profiles; repeats count once.
+
+    Args:
+        session: A writing session.
+        row: The experiment, locked.
+        profile_ids: The profiles, in any order, with repeats.
+        asked: How.
+        actor: Who asks, for the audit log.
+        now: The moment.
+
+    Raises:
+        ConflictError: The experiment takes no assignments now, or another rate is in use.
+        UsageError: The rate lies outside (0, 1).
+    """
+    if row.status not in ASSIGNABLE:
+        raise ConflictError(
+            f"Experiment {row.key!r} is {row.status}; profiles are assigned in draft and running.", hint="Duplicate it to begin anew."
+        )
+    routing = _routing(session, row, asked, actor=actor, now=now)
+    excluded: dict[str, int] = {}
+    units = list(_decided(routing, profile_ids, excluded))
+    moment = asked.assigned_at or now
+    moved = 0
+    if asked.force_reassign:
+        moved = rewrite_assignments(session, row.id, units, assigned_at=moment, source=asked.source)
+    stored = store_assignments(session, row.id, units, assigned_at=moment, source=asked.source)
+    if stored.new or moved:
+        record_change(
+            session,
+            actor=actor,
+            now=now,
+            action="assignments.store",
+            on=("experiment", row.id),
+            after={"new": stored.new, "moved": moved, "source": asked.source},
+        )
+    return Assigned(stored=stored, moved=moved, excluded=excluded)
+
+
+def _decided(routing: Routing, profile_ids: Iterable[str], excluded: dict[str, int]) -> Iterator[tuple[str, str]]:
+    decide = routing.decide
+    for unit in dict.fromkeys(profile_ids):
+        found = decide(unit)
+        if found.arm is not None:
+            yield unit, found.arm
+        elif found.reason is not None:
+            excluded[found.reason] = excluded.get(found.reason, 0) + 1
+
+
+def _routing(session: Session, row: Experiment, asked: Request, *, actor: Actor, now: dt.datetime) -> Routing:
+    """The routing to assign by, at the rate that is asked for."""
+    rate = asked.treatment_rate
+    if rate is not None and not 0 < rate < 1:
+        raise UsageError(f"treatment_rate must lie in (0, 1), got {rate}.")
+    used = row.treatment_rate or DEFAULT_TREATMENT_RATE
+    if rate is None or rate == used:
+        return ensure_routing(session, row)
+    if row.kind != "holdout":
+        raise ConflictError(f"Experiment {row.key!r} has shares of its own; a treatment_rate belongs to holdouts.")
+    free = row.status == "draft" and row.allocation_json is None and not has_assignments(session, row.id)
+    if not free and not asked.force_reassign:
+        raise ConflictError(
+            f"Experiment {row.key!r} assigns at treatment_rate {used:g}, got {rate:g}.",
+            hint="Leave treatment_rate out, or send force_reassign to change it for good.",
+        )
+    routing = None if free else ensure_routing(session, row)  # at the rate used so far
+    change_rate(session, row, rate, actor=actor, now=now)
+    if routing is None:
+        return ensure_routing(session, row)
+    return change_shares(row, routing, holdout_shares(rate), now=now)
+
+
+def counted(found: Assigned) -> dict[str, Any]:
+    """What became of a batch, as an answer says it."""
+    groups = dict(found.stored.by_group)
+    return {
+        "assigned": found.total,
+        "treatment": groups.get(TREATMENT, 0),
+        "control": groups.get(CONTROL, 0),
+        "new": found.stored.new,
+        "existing": found.total - found.stored.new,
+        "groups": groups,
+        "moved": found.moved,
+        "excluded": found.excluded,
+    }
+
+
+def look_up(session: Session, row: Experiment, profile_id: str, *, actor: Actor, now: dt.datetime) -> dict[str, Any]:
+    """The stored group of a profile; where there is none, its group from this moment on (HO-24).
+
+    Raises:
+        ConflictError: It has none, and the experiment takes no assignments now.
+    """
+    reason = None
+    found = find_assignment(session, row.id, profile_id)
+    if found is None:
+        request = Request(assigned_at=now, source="lookup")
+        reason = next(iter(assign_units(session, row, [profile_id], request, actor=actor, now=now).excluded), None)
+        found = find_assignment(session, row.id, profile_id)
+    if found is None:
+        return {"profile_id": profile_id, "group": None, "assigned_at": None, "source": None, "reason": reason}
+    return {"profile_id": profile_id, "group": found.group, "assigned_at": found.assigned_at, "source": found.source}

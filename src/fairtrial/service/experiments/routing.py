@@ -1,0 +1,91 @@
+"""The stored routing of an experiment: made when units may first be assigned, extended when shares change."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from fractions import Fraction
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fairtrial.assignment import Allocation, Gate, GlobalHoldout, LayerPlace, Routing, SlotRange
+from fairtrial.assignment.ranges import Share
+from fairtrial.assignment.routing import pack, unpack
+from fairtrial.errors import ConflictError
+from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.storage.tables import Experiment, Holdout, Layer, LayerSlots
+
+TREATMENT, CONTROL = "treatment", "control"
+
+
+def stored_spec(row: Experiment) -> ExperimentSpec:
+    """The spec that an experiment runs by."""
+    return ExperimentSpec.model_validate(row.spec_json)
+
+
+def stored_routing(row: Experiment) -> Routing | None:
+    """The routing of an experiment; None before units may be assigned."""
+    return None if row.allocation_json is None else unpack(row.allocation_json)
+
+
+def ensure_routing(session: Session, row: Experiment) -> Routing:
+    """The routing of an experiment, made now if it has none.
+
+    Raises:
+        ConflictError: Its shares are not fixed, so nothing can be laid out.
+    """
+    found = stored_routing(row)
+    if found is None:
+        found = Routing(allocation=first_allocation(row), gate=current_gate(session, row.id))
+        row.allocation_json = pack(found)
+    return found
+
+
+def change_shares(row: Experiment, routing: Routing, shares: Mapping[str, Share], *, now: dt.datetime) -> Routing:
+    """Extend the stored ranges to other shares and keep them."""
+    changed = routing.extended(shares)
+    row.allocation_json = pack(changed)
+    row.updated_at = now
+    return changed
+
+
+def first_allocation(row: Experiment) -> Allocation:
+    """The arms laid out by the spec's shares, in declared order; a holdout has the treatment first (DESIGN 5).
+
+    Raises:
+        ConflictError: The shares are not fixed.
+    """
+    spec = stored_spec(row)
+    shares = spec.shares
+    if shares is None:
+        raise ConflictError(f"Experiment {row.key!r} has no fixed shares, so the service cannot assign.", hint="Give each arm a share.")
+    if row.kind == "holdout" and set(shares) == {TREATMENT, CONTROL}:
+        return Allocation.holdout(row.key, row.treatment_rate or shares[TREATMENT], hash_key=row.hash_key, salt=row.salt)
+    return Allocation.from_shares(row.key, shares, hash_key=row.hash_key, salt=row.salt)
+
+
+def holdout_shares(treatment_rate: float) -> dict[str, Fraction]:
+    """Treatment and control, exactly: 0.8 is four fifths, as it is written."""
+    rate = Fraction(str(treatment_rate))
+    return {TREATMENT: rate, CONTROL: 1 - rate}
+
+
+def current_gate(session: Session, experiment_id: int) -> Gate:
+    """The global holdout in force and the experiment's slots, as they are now."""
+    holdout = session.scalar(select(Holdout).where(Holdout.active))
+    owned = session.execute(
+        select(Layer, LayerSlots)
+        .join(LayerSlots, LayerSlots.layer_id == Layer.id)
+        .where(LayerSlots.experiment_id == experiment_id, LayerSlots.released_at.is_(None))
+        .order_by(Layer.id, LayerSlots.low)
+    ).all()
+    slots: dict[int, list[SlotRange]] = {}
+    layers: dict[int, Layer] = {}
+    for layer, place in owned:
+        layers[layer.id] = layer
+        slots.setdefault(layer.id, []).append(SlotRange(place.low, place.high))
+    return Gate(
+        holdout=None if holdout is None else GlobalHoldout(name=f"holdout/{holdout.id}", salt=holdout.salt, share=holdout.share),
+        places=tuple(LayerPlace(layer=f"layer/{key}", salt=layers[key].salt, slots=tuple(found)) for key, found in slots.items()),
+    )
