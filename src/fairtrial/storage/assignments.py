@@ -18,6 +18,25 @@ from sqlalchemy.orm import Session
 from fairtrial.storage.bulk import load_temporary, time_parameter
 from fairtrial.storage.tables import ExperimentAssignment
 
+Unit = tuple[str, str | None, str | None]
+"""Profile, group, and why it has none."""
+
+INSERT = (
+    'INSERT INTO experiment_assignments (experiment_id, profile_id, "group", assigned_at, source) '
+    "SELECT :experiment, profile_id, arm, :assigned_at, :source FROM new_assignments WHERE arm IS NOT NULL ORDER BY profile_id "
+    "ON CONFLICT (experiment_id, profile_id) DO NOTHING"
+)
+REWRITE = (
+    'UPDATE experiment_assignments SET "group" = n.arm, assigned_at = :assigned_at, source = :source FROM new_assignments n '
+    "WHERE experiment_assignments.experiment_id = :experiment AND experiment_assignments.profile_id = n.profile_id "
+    'AND experiment_assignments."group" <> n.arm'
+)
+GROUPS = (
+    'SELECT a."group", count(*) FROM new_assignments n JOIN experiment_assignments a '
+    "ON a.experiment_id = :experiment AND a.profile_id = n.profile_id GROUP BY 1 ORDER BY 1"
+)
+LEFT_OUT = "SELECT reason, count(*) FROM new_assignments WHERE arm IS NULL GROUP BY 1 ORDER BY 1"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredGroups:
@@ -26,61 +45,37 @@ class StoredGroups:
     Attributes:
         new: Profiles stored now.
         by_group: Distinct profiles of the batch by their stored group, new and old.
+        left_out: Distinct profiles of the batch without a group, by the reason that came with them.
+        moved: Profiles whose stored group was rewritten.
     """
 
     new: int
     by_group: Mapping[str, int]
+    left_out: Mapping[str, int]
+    moved: int = 0
 
 
 def store_assignments(
-    session: Session, experiment_id: int, units: Iterable[tuple[str, str]], *, assigned_at: dt.datetime, source: str
+    session: Session, experiment_id: int, units: Iterable[Unit], *, assigned_at: dt.datetime, source: str, rewrite: bool = False
 ) -> StoredGroups:
-    """Store groups of profiles that have none yet; a stored group always wins.
+    """Store groups of profiles that have none yet; a stored group always wins, unless it is to be rewritten.
 
     Args:
         session: A writing session.
         experiment_id: The experiment.
-        units: Distinct profiles with the group that the hash gives them.
+        units: Profiles, each with the group that the hash gives it, or with the reason why it has none; repeats count once.
         assigned_at: When, aware.
         source: How they came to be assigned.
+        rewrite: Give profiles that have another group this one.
     """
-    load_temporary(session, "new_assignments", ("profile_id", "arm"), units)
+    load_temporary(session, "new_assignments", ("profile_id", "arm", "reason"), units)
     connection = session.connection()
-    new = connection.execute(
-        text(
-            'INSERT INTO experiment_assignments (experiment_id, profile_id, "group", assigned_at, source) '
-            "SELECT :experiment, profile_id, arm, :assigned_at, :source FROM new_assignments WHERE true ORDER BY profile_id "
-            "ON CONFLICT (experiment_id, profile_id) DO NOTHING"
-        ).bindparams(time_parameter("assigned_at", assigned_at)),
-        {"experiment": experiment_id, "source": source},
-    ).rowcount
-    counted = connection.execute(
-        text(
-            'SELECT a."group", count(*) FROM new_assignments n JOIN experiment_assignments a '
-            "ON a.experiment_id = :experiment AND a.profile_id = n.profile_id GROUP BY 1 ORDER BY 1"
-        ),
-        {"experiment": experiment_id},
-    ).all()
-    return StoredGroups(new=new, by_group={row[0]: row[1] for row in counted})
-
-
-def rewrite_assignments(
-    session: Session, experiment_id: int, units: Iterable[tuple[str, str]], *, assigned_at: dt.datetime, source: str
-) -> int:
-    """Set the stored group of profiles that have another one; how many moved."""
-    load_temporary(session, "new_assignments", ("profile_id", "arm"), units)
-    return (
-        session.connection()
-        .execute(
-            text(
-                'UPDATE experiment_assignments SET "group" = n.arm, assigned_at = :assigned_at, source = :source FROM new_assignments n '
-                "WHERE experiment_assignments.experiment_id = :experiment AND experiment_assignments.profile_id = n.profile_id "
-                'AND experiment_assignments."group" <> n.arm'
-            ).bindparams(time_parameter("assigned_at", assigned_at)),
-            {"experiment": experiment_id, "source": source},
-        )
-        .rowcount
-    )
+    given = {"experiment": experiment_id, "source": source}
+    moved = connection.execute(text(REWRITE).bindparams(time_parameter("assigned_at", assigned_at)), given).rowcount if rewrite else 0
+    new = connection.execute(text(INSERT).bindparams(time_parameter("assigned_at", assigned_at)), given).rowcount
+    groups = connection.execute(text(GROUPS), {"experiment": experiment_id}).all()
+    left_out = connection.execute(text(LEFT_OUT)).all()
+    return StoredGroups(new=new, by_group={row[0]: row[1] for row in groups}, left_out={row[0]: row[1] for row in left_out}, moved=moved)
 
 
 def find_assignment(session: Session, experiment_id: int, profile_id: str) -> ExperimentAssignment | None:

@@ -12,17 +12,14 @@ from sqlalchemy.orm import Session
 from fairtrial.storage.tables.base import UtcTime
 
 
-def load_temporary(session: Session, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
-    """Fill a temporary table with rows of text; it lives until the session ends.
+def load_temporary(session: Session, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Fill a temporary table with rows of text, each key once; it lives until the session ends.
 
     Args:
         session: A writing session.
         table: Its name, ours.
         columns: Names of its columns, ours; the first is the key.
-        rows: The rows, the first column distinct.
-
-    Returns:
-        Number of rows.
+        rows: The rows; of those with the same first column one is kept. They are taken one by one, never held.
     """
     connection = session.connection()
     driver: Any = connection.connection.driver_connection
@@ -34,18 +31,18 @@ def load_temporary(session: Session, table: str, columns: Sequence[str], rows: I
             defined = ", ".join(f"{column} TEXT" for column in columns[1:])
             cursor.execute(f"CREATE TEMPORARY TABLE {table} ({columns[0]} TEXT PRIMARY KEY, {defined}) WITHOUT ROWID")
             marks = ", ".join("?" * len(columns))
-            cursor.executemany(f"INSERT INTO temp.{table} ({listed}) VALUES ({marks})", rows)  # noqa: S608 - names are ours
-            return cursor.rowcount
-        cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{table}")
+            cursor.executemany(f"INSERT OR IGNORE INTO temp.{table} ({listed}) VALUES ({marks})", rows)  # noqa: S608 - names are ours
+            return
+        cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{table}, pg_temp.{table}_raw")
         defined = ", ".join(f"{column} text" for column in columns)
-        cursor.execute(f"CREATE TEMPORARY TABLE {table} ({defined}) ON COMMIT DROP")
-        written = 0
-        with cursor.copy(f"COPY pg_temp.{table} ({listed}) FROM STDIN") as copy:
+        cursor.execute(f"CREATE TEMPORARY TABLE {table}_raw ({defined}) ON COMMIT DROP")
+        with cursor.copy(f"COPY pg_temp.{table}_raw ({listed}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
-                written += 1
+        cursor.execute(
+            f"CREATE TEMPORARY TABLE {table} ON COMMIT DROP AS SELECT DISTINCT ON ({columns[0]}) {listed} FROM pg_temp.{table}_raw"  # noqa: S608
+        )
         cursor.execute(f"ANALYZE pg_temp.{table}")
-        return written
     finally:
         cursor.close()
 

@@ -113,7 +113,7 @@ def _sqlite(url: URL) -> Engine:
     def prepare(connection: Any, record: Any) -> None:  # pyright: ignore[reportUnusedFunction]
         del record
         connection.isolation_level = None  # transactions begin where `begin` below says, not where sqlite3 guesses
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY", "cache_size = -65536"):
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -65536"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

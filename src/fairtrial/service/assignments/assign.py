@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -16,7 +16,7 @@ from fairtrial.service.audit import record_change
 from fairtrial.service.experiments.holdout import DEFAULT_TREATMENT_RATE
 from fairtrial.service.experiments.lifecycle import change_rate
 from fairtrial.service.experiments.routing import CONTROL, TREATMENT, change_shares, ensure_routing, holdout_shares
-from fairtrial.storage.assignments import StoredGroups, find_assignment, has_assignments, rewrite_assignments, store_assignments
+from fairtrial.storage.assignments import StoredGroups, Unit, find_assignment, has_assignments, store_assignments
 from fairtrial.storage.tables import Experiment
 
 ASSIGNABLE = {"draft", "running"}
@@ -40,29 +40,9 @@ class Request:
     source: str = "assign"
 
 
-@dataclass(slots=True, kw_only=True)
-class Assigned:
-    """What became of a batch.
-
-    Attributes:
-        stored: Counts of what is stored.
-        moved: Profiles whose stored group was rewritten.
-        excluded: Profiles without a group, by reason: `holdout`, `exclusion_group`, `traffic`.
-    """
-
-    stored: StoredGroups
-    moved: int = 0
-    excluded: dict[str, int] = field(default_factory=dict[str, int])
-
-    @property
-    def total(self) -> int:
-        """Distinct profiles that have a group."""
-        return sum(self.stored.by_group.values())
-
-
 def assign_units(
     session: Session, row: Experiment, profile_ids: Iterable[str], asked: Request, *, actor: Actor, now: dt.datetime
-) -> Assigned:
+) -> StoredGroups:
     """Assign profiles; repeats count once.
 
     Args:
@@ -82,33 +62,31 @@ def assign_units(
             f"Experiment {row.key!r} is {row.status}; profiles are assigned in draft and running.", hint="Duplicate it to begin anew."
         )
     routing = _routing(session, row, asked, actor=actor, now=now)
-    excluded: dict[str, int] = {}
-    units = list(_decided(routing, profile_ids, excluded))
-    moment = asked.assigned_at or now
-    moved = 0
-    if asked.force_reassign:
-        moved = rewrite_assignments(session, row.id, units, assigned_at=moment, source=asked.source)
-    stored = store_assignments(session, row.id, units, assigned_at=moment, source=asked.source)
-    if stored.new or moved:
+    stored = store_assignments(
+        session,
+        row.id,
+        _decided(routing, profile_ids),
+        assigned_at=asked.assigned_at or now,
+        source=asked.source,
+        rewrite=asked.force_reassign,
+    )
+    if stored.new or stored.moved:
         record_change(
             session,
             actor=actor,
             now=now,
             action="assignments.store",
             on=("experiment", row.id),
-            after={"new": stored.new, "moved": moved, "source": asked.source},
+            after={"new": stored.new, "moved": stored.moved, "source": asked.source},
         )
-    return Assigned(stored=stored, moved=moved, excluded=excluded)
+    return stored
 
 
-def _decided(routing: Routing, profile_ids: Iterable[str], excluded: dict[str, int]) -> Iterator[tuple[str, str]]:
+def _decided(routing: Routing, profile_ids: Iterable[str]) -> Iterator[Unit]:
     decide = routing.decide
-    for unit in dict.fromkeys(profile_ids):
+    for unit in profile_ids:
         found = decide(unit)
-        if found.arm is not None:
-            yield unit, found.arm
-        elif found.reason is not None:
-            excluded[found.reason] = excluded.get(found.reason, 0) + 1
+        yield unit, found.arm, found.reason
 
 
 def _routing(session: Session, row: Experiment, asked: Request, *, actor: Actor, now: dt.datetime) -> Routing:
@@ -134,18 +112,19 @@ def _routing(session: Session, row: Experiment, asked: Request, *, actor: Actor,
     return change_shares(row, routing, holdout_shares(rate), now=now)
 
 
-def counted(found: Assigned) -> dict[str, Any]:
+def counted(found: StoredGroups) -> dict[str, Any]:
     """What became of a batch, as an answer says it."""
-    groups = dict(found.stored.by_group)
+    groups = dict(found.by_group)
+    total = sum(groups.values())
     return {
-        "assigned": found.total,
+        "assigned": total,
         "treatment": groups.get(TREATMENT, 0),
         "control": groups.get(CONTROL, 0),
-        "new": found.stored.new,
-        "existing": found.total - found.stored.new,
+        "new": found.new,
+        "existing": total - found.new,
         "groups": groups,
         "moved": found.moved,
-        "excluded": found.excluded,
+        "excluded": dict(found.left_out),
     }
 
 
@@ -159,7 +138,7 @@ def look_up(session: Session, row: Experiment, profile_id: str, *, actor: Actor,
     found = find_assignment(session, row.id, profile_id)
     if found is None:
         request = Request(assigned_at=now, source="lookup")
-        reason = next(iter(assign_units(session, row, [profile_id], request, actor=actor, now=now).excluded), None)
+        reason = next(iter(assign_units(session, row, [profile_id], request, actor=actor, now=now).left_out), None)
         found = find_assignment(session, row.id, profile_id)
     if found is None:
         return {"profile_id": profile_id, "group": None, "assigned_at": None, "source": None, "reason": reason}
