@@ -14,11 +14,12 @@ from fairtrial.service.assignments.routes import router as assignments
 from fairtrial.service.experiments.routes import router as experiments
 from fairtrial.service.middleware import RequestFrame
 from fairtrial.service.problems import RESPONSES, add_problem_handlers
+from fairtrial.service.results.routes import router as results
 from fairtrial.service.settings import Settings
 from fairtrial.service.state import Clock, ServiceState, utc_now
 from fairtrial.storage import Database, open_database, upgrade
 
-EXPERIMENT_ROUTERS = (experiments, assignments)
+EXPERIMENT_ROUTERS = (results, experiments, assignments)
 """Mounted twice, below /api/v1 and below /api (Part II)."""
 
 

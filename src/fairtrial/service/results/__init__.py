@@ -1,0 +1,1 @@
+"""Results of experiments: the scorecard, the documented flat fields, the way there over time, the decision."""

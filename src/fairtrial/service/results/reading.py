@@ -1,0 +1,145 @@
+"""The service's counts as a reading, and the reading judged by the one `evaluate()`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fairtrial.errors import NotEnoughDataError, UsageError
+from fairtrial.evaluation import Look, Scorecard, evaluate
+from fairtrial.evaluation.earlier import look_of
+from fairtrial.service.experiments.holdout import CONVERTED, VALUE, conversion_window_days
+from fairtrial.service.experiments.routing import stored_spec
+from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.stats.moments import CoMoments, Moments
+from fairtrial.stats.reading import ArmStats, Intake, OutcomeStats, Reading
+from fairtrial.stats.result import Unavailable
+from fairtrial.storage.readings import ArmCounts, HoldoutCounts, Window, count_holdout
+from fairtrial.storage.tables import Experiment, ExperimentLook
+
+SOURCE = "storage"
+"""What `data_source` says of numbers out of the service's own tables."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """An experiment with what its tables hold.
+
+    Attributes:
+        row: The experiment.
+        spec: Its spec.
+        window: When its outcomes count.
+        counts: Units and outcomes by arm.
+    """
+
+    row: Experiment
+    spec: ExperimentSpec
+    window: Window
+    counts: HoldoutCounts
+
+    @property
+    def control(self) -> ArmCounts:
+        """The control arm."""
+        return self.counts.arms[self.spec.control]
+
+    @property
+    def treatment(self) -> ArmCounts:
+        """The first treatment arm: the only one of a holdout."""
+        return self.counts.arms[self.spec.treatments[0]]
+
+
+def window_of(row: Experiment, *, until: dt.datetime | None = None) -> Window:
+    """When an experiment's outcomes count."""
+    return Window(
+        experiment_id=row.id,
+        start_at=row.start_at,
+        end_at=row.end_at,
+        window_days=conversion_window_days(row.channel, row.policy_json),
+        until=until,
+    )
+
+
+def count(session: Session, row: Experiment, *, until: dt.datetime | None = None) -> Counted:
+    """Count an experiment.
+
+    Raises:
+        UsageError: Its metrics are not those that the service's outcomes give.
+    """
+    spec = stored_spec(row)
+    if {metric.key for metric in spec.metrics} - {CONVERTED, VALUE}:
+        raise UsageError(
+            f"The outcomes of experiment {row.key!r} give the metrics {CONVERTED!r} and {VALUE!r}, its spec has others.",
+            hint="Analyse it from its own data: fairtrial analyze SPEC.",
+        )
+    window = window_of(row, until=until)
+    return Counted(row=row, spec=spec, window=window, counts=count_holdout(session, window, tuple(arm.key for arm in spec.arms)))
+
+
+def as_reading(counted: Counted) -> Reading:
+    """The counts as arm statistics."""
+    arms = {key: _arm_stats(arm) for key, arm in counted.counts.arms.items()}
+    left = counted.counts.left_out
+    totals = {key: [arm.n, arm.converters] for key, arm in counted.counts.arms.items()}
+    backfilled = sum(arm.backfilled for arm in counted.counts.arms.values())
+    notes: list[str] = []
+    if left.lazy_assigned:
+        notes.append(f"{left.lazy_assigned} profiles were assigned by an exposure alone and are left out: one group only is ever exposed.")
+    if backfilled:
+        notes.append(f"{backfilled} assignments were recorded after the end; their outcomes count from the start of the experiment.")
+    return Reading(
+        arms=arms,
+        intake=Intake(
+            source=f"{SOURCE}:experiments/{counted.row.id}",
+            engine=SOURCE,
+            fingerprint=hashlib.sha256(json.dumps([counted.row.id, totals], sort_keys=True).encode()).hexdigest(),
+            shape="logs",
+            rows=sum(arm.n for arm in counted.counts.arms.values()),
+            units=sum(arm.n for arm in counted.counts.arms.values()),
+            unknown_unit_events=left.unassigned,
+            early_events=left.before_start,
+            late_events=left.after_window,
+            notes=tuple(notes),
+        ),
+    )
+
+
+def _arm_stats(arm: ArmCounts) -> ArmStats:
+    if arm.n == 0 or arm.value is None:
+        nobody = Unavailable(code="empty_arm", reason="The arm has no units.")
+        return ArmStats(n=0, outcomes={CONVERTED: nobody, VALUE: nobody})
+    converted = CoMoments.of(Moments.from_successes(arm.converters, arm.n))
+    return ArmStats(
+        n=arm.n,
+        outcomes={
+            CONVERTED: OutcomeStats(moments=converted, minimum=0.0, maximum=1.0),
+            VALUE: OutcomeStats(moments=CoMoments.of(arm.value)),
+        },
+    )
+
+
+def judge(session: Session, counted: Counted, *, as_of: dt.datetime) -> Scorecard:
+    """The scorecard of this moment, with the looks taken before it.
+
+    Raises:
+        NotEnoughDataError: No unit is assigned yet.
+    """
+    if not any(arm.n for arm in counted.counts.arms.values()):
+        raise NotEnoughDataError(f"Experiment {counted.row.key!r} has no assigned profiles yet.", hint="POST /experiments/{id}/assign")
+    scheduled = as_of if counted.spec.schedule is not None else None
+    return evaluate(counted.spec, as_reading(counted), past_looks(session, counted.row, before=as_of), as_of=scheduled)
+
+
+def past_looks(session: Session, row: Experiment, *, before: dt.datetime) -> Sequence[Look]:
+    """Looks of the plan taken before this moment, oldest first."""
+    rows = session.scalars(
+        select(ExperimentLook)
+        .where(ExperimentLook.experiment_id == row.id, ExperimentLook.version == row.version, ExperimentLook.as_of < before)
+        .order_by(ExperimentLook.as_of)
+    ).all()
+    return [look_of(found.scorecard_json) for found in rows]

@@ -1,0 +1,231 @@
+"""Arm statistics of an experiment out of the service's own tables (II.b).
+
+A unit is an assigned profile; those whom only an exposure brought in, and those forced
+for QA, are left out. An outcome counts from the unit's start, the later of the
+experiment's and its own assignment, to the experiment's end and the conversion window
+after it; when the assignment was recorded after the end (back-filled data), from the
+experiment's start. One statement counts the units, one the counted outcomes; what a
+converter's outcomes add up to is summed about the mean of its group, so that large
+values keep their digits.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import BindParameter, TextClause, bindparam, text
+from sqlalchemy.orm import Session
+
+from fairtrial.stats.moments import Moments
+from fairtrial.storage.bulk import time_parameter
+
+POPULATION = (
+    "a.experiment_id = :experiment AND a.source <> 'exposure' AND NOT EXISTS "
+    "(SELECT 1 FROM forced_variants f WHERE f.experiment_id = a.experiment_id AND f.unit = a.profile_id)"
+)
+"""Assigned profiles that are analysed."""
+
+UNITS = f"""
+SELECT a."group", count(*), sum(CASE WHEN a.assigned_at > :end_at THEN 1 ELSE 0 END)
+FROM experiment_assignments a WHERE {POPULATION} GROUP BY 1 ORDER BY 1
+"""  # noqa: S608 - no value of anybody's
+
+COUNTED = f"""
+SELECT a."group" AS arm, a.profile_id AS profile_id, sum(o.value) AS value, min(o.conversion_ts) AS first_at
+FROM experiment_outcomes o JOIN experiment_assignments a ON a.experiment_id = o.experiment_id AND a.profile_id = o.profile_id
+WHERE o.experiment_id = :experiment AND {POPULATION}
+  AND o.conversion_ts >= :start_at AND (o.conversion_ts >= a.assigned_at OR a.assigned_at > :end_at)
+  AND o.conversion_ts <= :last_at
+GROUP BY a."group", a.profile_id
+"""  # noqa: S608
+"""One row a converter: its group, value and first counted outcome."""
+
+CONVERTERS = f"""
+SELECT arm, count(*), max(mean), sum(value), sum(value - mean), sum((value - mean) * (value - mean))
+FROM (SELECT arm, value, avg(value) OVER (PARTITION BY arm) AS mean FROM ({COUNTED}) counted) centred GROUP BY arm ORDER BY arm
+"""  # noqa: S608
+
+LEFT_OUT = """
+SELECT
+  count(*),
+  sum(CASE WHEN a.profile_id IS NULL OR a.source = 'exposure' THEN 1 ELSE 0 END),
+  sum(CASE WHEN a.profile_id IS NOT NULL AND (o.conversion_ts < :start_at OR (o.conversion_ts < a.assigned_at AND a.assigned_at <= :end_at))
+      THEN 1 ELSE 0 END),
+  sum(CASE WHEN a.profile_id IS NOT NULL AND o.conversion_ts > :last_at THEN 1 ELSE 0 END)
+FROM experiment_outcomes o
+LEFT JOIN experiment_assignments a ON a.experiment_id = o.experiment_id AND a.profile_id = o.profile_id
+WHERE o.experiment_id = :experiment
+"""
+
+EXPOSED = f"""
+SELECT a."group", count(DISTINCT e.profile_id) FROM experiment_exposures e
+JOIN experiment_assignments a ON a.experiment_id = e.experiment_id AND a.profile_id = e.profile_id
+WHERE e.experiment_id = :experiment AND {POPULATION} GROUP BY 1 ORDER BY 1
+"""  # noqa: S608
+
+LAZY = "SELECT count(*) FROM experiment_assignments WHERE experiment_id = :experiment AND source = 'exposure'"
+
+BEGINNING = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
+END = dt.datetime(2500, 1, 1, tzinfo=dt.UTC)
+"""Stand for times that an experiment does not set; no stored time lies outside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """When an experiment's outcomes count.
+
+    Attributes:
+        experiment_id: The experiment.
+        start_at: Its start; None counts from each unit's assignment.
+        end_at: Its end; None while it has none.
+        window_days: Days after the end in which outcomes still count.
+        until: Nothing later than this is read; None reads all.
+    """
+
+    experiment_id: int
+    start_at: dt.datetime | None
+    end_at: dt.datetime | None
+    window_days: float
+    until: dt.datetime | None = None
+
+    @property
+    def last_at(self) -> dt.datetime:
+        """The last moment that counts."""
+        planned = END if self.end_at is None else self.end_at + dt.timedelta(days=self.window_days)
+        return planned if self.until is None else min(planned, self.until)
+
+    def bind(self, statement: str) -> TextClause:
+        """A statement of this module with the window's times."""
+        given: list[BindParameter[Any]] = [bindparam("experiment", self.experiment_id)]
+        times = {"start_at": self.start_at or BEGINNING, "end_at": self.end_at or END, "last_at": self.last_at}
+        given += [time_parameter(name, moment) for name, moment in times.items() if f":{name}" in statement]
+        return text(statement).bindparams(*given)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmCounts:
+    """One arm.
+
+    Attributes:
+        n: Profiles analysed.
+        converters: Those with one counted outcome at least.
+        total_value: Sum of their counted values.
+        value: Moments of the value over all n profiles, zeros included.
+        exposed: Profiles with an exposure.
+        backfilled: Profiles whose assignment was recorded after the end.
+    """
+
+    n: int = 0
+    converters: int = 0
+    total_value: float = 0.0
+    value: Moments | None = None
+    exposed: int = 0
+    backfilled: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Stored rows that no result counts.
+
+    Attributes:
+        outcomes: Outcomes stored in all.
+        unassigned: Of them, of profiles without an assignment.
+        before_start: Of them, before the unit's start.
+        after_window: Of them, after the window.
+        lazy_assigned: Profiles whom only an exposure brought in.
+    """
+
+    outcomes: int = 0
+    unassigned: int = 0
+    before_start: int = 0
+    after_window: int = 0
+    lazy_assigned: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldoutCounts:
+    """What the tables hold of an experiment."""
+
+    arms: Mapping[str, ArmCounts]
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+
+def count_holdout(session: Session, window: Window, arms: tuple[str, ...]) -> HoldoutCounts:
+    """Count an experiment's units and outcomes by arm, in one snapshot.
+
+    Args:
+        session: An open session.
+        window: When outcomes count.
+        arms: The spec's arms; each is in the answer, units or not.
+    """
+    connection = session.connection()
+    units = {row[0]: row for row in connection.execute(window.bind(UNITS))}
+    converters = {row[0]: row for row in connection.execute(window.bind(CONVERTERS))}
+    exposed: dict[str, int] = {row[0]: row[1] for row in connection.execute(window.bind(EXPOSED))}
+    left = connection.execute(window.bind(LEFT_OUT)).one()
+    lazy = connection.execute(window.bind(LAZY)).scalar_one()
+    return HoldoutCounts(
+        arms={arm: _arm(units.get(arm), converters.get(arm), exposed.get(arm, 0)) for arm in arms},
+        left_out=LeftOut(
+            outcomes=left[0], unassigned=left[1] or 0, before_start=left[2] or 0, after_window=left[3] or 0, lazy_assigned=lazy
+        ),
+    )
+
+
+def _arm(units: Any, converters: Any, exposed: int) -> ArmCounts:
+    if units is None:
+        return ArmCounts()
+    n = int(units[1])
+    if converters is None:
+        return ArmCounts(n=n, value=Moments(n=n, mean=0.0, m2=0.0), exposed=exposed, backfilled=int(units[2]))
+    _, count, mean, total, off, squares = converters
+    # Sums about a constant near the mean, brought back to the mean (Chan, Golub & LeVeque 1983).
+    value = Moments(n=count, mean=mean + off / count, m2=max(0.0, squares - off * off / count))
+    if n > count:
+        value = value + Moments(n=n - count, mean=0.0, m2=0.0)
+    return ArmCounts(n=n, converters=count, total_value=total, value=value, exposed=exposed, backfilled=int(units[2]))
+
+
+PERIOD = {
+    ("sqlite", "D"): "date({})",
+    ("sqlite", "W"): "date({}, 'weekday 0', '-6 days')",
+    ("postgresql", "D"): "CAST({} AT TIME ZONE 'UTC' AS date)",
+    ("postgresql", "W"): "CAST(date_trunc('week', {} AT TIME ZONE 'UTC') AS date)",
+}
+"""The first day of a moment's period; weeks start on Monday."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeriodCounts:
+    """What is new in one period: units by their start, converters by their first counted outcome."""
+
+    units: Mapping[tuple[dt.date, str], int]
+    converters: Mapping[tuple[dt.date, str], int]
+
+
+def count_periods(session: Session, window: Window, freq: str) -> PeriodCounts:
+    """New units and new converters by period and arm.
+
+    Args:
+        session: An open session.
+        window: When outcomes count.
+        freq: `D` for days, `W` for weeks that start on Monday; both in UTC.
+    """
+    connection = session.connection()
+    period = PERIOD[connection.dialect.name, freq]
+    begun = "CASE WHEN a.assigned_at > :end_at OR a.assigned_at < :start_at THEN :start_at ELSE a.assigned_at END"
+    if window.start_at is None:
+        begun = "a.assigned_at"
+    units = f'SELECT {period.format(f"({begun})")}, a."group", count(*) FROM experiment_assignments a WHERE {POPULATION} GROUP BY 1, 2'  # noqa: S608
+    converters = f"SELECT {period.format('first_at')}, arm, count(*) FROM ({COUNTED}) counted GROUP BY 1, 2"  # noqa: S608
+    return PeriodCounts(
+        units={(_day(row[0]), row[1]): row[2] for row in connection.execute(window.bind(units))},
+        converters={(_day(row[0]), row[1]): row[2] for row in connection.execute(window.bind(converters))},
+    )
+
+
+def _day(value: str | dt.date) -> dt.date:
+    return dt.date.fromisoformat(value) if isinstance(value, str) else value
