@@ -13,9 +13,9 @@ from fairtrial.assignment import Routing
 from fairtrial.errors import ConflictError, UsageError
 from fairtrial.service.access.roles import Actor
 from fairtrial.service.audit import record_change
-from fairtrial.service.experiments.holdout import DEFAULT_TREATMENT_RATE
+from fairtrial.service.experiments.holdout import CONTROL, DEFAULT_TREATMENT_RATE, TREATMENT, holdout_shares
 from fairtrial.service.experiments.lifecycle import change_rate
-from fairtrial.service.experiments.routing import CONTROL, TREATMENT, change_shares, ensure_routing, holdout_shares
+from fairtrial.service.experiments.routing import change_shares, ensure_routing
 from fairtrial.storage.assignments import StoredGroups, Unit, find_assignment, has_assignments, store_assignments
 from fairtrial.storage.tables import Experiment
 

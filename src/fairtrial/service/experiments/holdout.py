@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any, Literal
 
 from fairtrial.service.experiments.schemas import ExperimentCreate, PlanInputs, PlanOut
@@ -9,6 +10,7 @@ from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.loader import parse_spec
 from fairtrial.stats.power_proportions import sample_size_two_proportions
 
+TREATMENT, CONTROL = "treatment", "control"
 DEFAULT_TREATMENT_RATE = 0.5
 
 WINDOW_DAYS = {"email": 14.0, "push": 7.0, "app_push": 7.0, "sms": 3.0}
@@ -29,6 +31,12 @@ CONVERTED = "converted"
 
 VALUE = "value"
 """The secondary metric: value of all counted outcomes of a profile."""
+
+
+def holdout_shares(treatment_rate: float) -> dict[str, Fraction]:
+    """Treatment and control, exactly: 0.8 is four fifths, as it is written."""
+    rate = Fraction(str(treatment_rate))
+    return {TREATMENT: rate, CONTROL: 1 - rate}
 
 
 def execution_capability(channel: str | None) -> Capability:
@@ -89,7 +97,7 @@ def holdout_spec(asked: ExperimentCreate, key: str) -> ExperimentSpec:
         "key": key,
         "kind": "holdout",
         "name": asked.name,
-        "arms": [{"key": "treatment", "allocation": share}, {"key": "control", "allocation": 1 - share}],
+        "arms": [{"key": arm, "allocation": float(part)} for arm, part in holdout_shares(share).items()],
         "metrics": [
             {"key": CONVERTED, "kind": "proportion", "role": "primary", "direction": direction},
             {"key": VALUE, "kind": "mean", "role": "secondary", "direction": direction},

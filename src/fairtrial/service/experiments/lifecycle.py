@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from fairtrial.errors import AccessError, ConflictError
 from fairtrial.service.access.roles import Actor, Role
 from fairtrial.service.audit import record_change
-from fairtrial.service.experiments.holdout import conversion_window_days, execution_capability, holdout_spec, planned
-from fairtrial.service.experiments.routing import ensure_routing, holdout_shares, stored_spec
+from fairtrial.service.experiments.holdout import conversion_window_days, execution_capability, holdout_shares, holdout_spec, planned
+from fairtrial.service.experiments.routing import ensure_routing, stored_spec
 from fairtrial.service.experiments.schemas import ExperimentCreate, PlanInputs
 from fairtrial.service.problems import NotFoundError
 from fairtrial.spec.experiment import ExperimentSpec

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from fractions import Fraction
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,10 +12,9 @@ from fairtrial.assignment import Allocation, Gate, GlobalHoldout, LayerPlace, Ro
 from fairtrial.assignment.ranges import Share
 from fairtrial.assignment.routing import pack, unpack
 from fairtrial.errors import ConflictError
+from fairtrial.service.experiments.holdout import CONTROL, TREATMENT
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.storage.tables import Experiment, Holdout, Layer, LayerSlots
-
-TREATMENT, CONTROL = "treatment", "control"
 
 
 def stored_spec(row: Experiment) -> ExperimentSpec:
@@ -63,12 +61,6 @@ def first_allocation(row: Experiment) -> Allocation:
     if row.kind == "holdout" and set(shares) == {TREATMENT, CONTROL}:
         return Allocation.holdout(row.key, row.treatment_rate or shares[TREATMENT], hash_key=row.hash_key, salt=row.salt)
     return Allocation.from_shares(row.key, shares, hash_key=row.hash_key, salt=row.salt)
-
-
-def holdout_shares(treatment_rate: float) -> dict[str, Fraction]:
-    """Treatment and control, exactly: 0.8 is four fifths, as it is written."""
-    rate = Fraction(str(treatment_rate))
-    return {TREATMENT: rate, CONTROL: 1 - rate}
 
 
 def current_gate(session: Session, experiment_id: int) -> Gate:
