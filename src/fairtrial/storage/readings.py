@@ -4,9 +4,9 @@ A unit is an assigned profile; those whom only an exposure brought in, and those
 for QA, are left out. An outcome counts from the unit's start, the later of the
 experiment's and its own assignment, to the experiment's end and the conversion window
 after it; when the assignment was recorded after the end (back-filled data), from the
-experiment's start. One statement counts the units, one the counted outcomes; what a
-converter's outcomes add up to is summed about the mean of its group, so that large
-values keep their digits.
+experiment's start. One statement counts the units, one walks the outcomes; what a
+converter's outcomes add up to is summed about their mean, so that large values keep
+their digits.
 """
 
 from __future__ import annotations
@@ -23,50 +23,57 @@ from fairtrial.stats.moments import Moments
 from fairtrial.storage.bulk import time_parameter
 
 POPULATION = (
-    "a.experiment_id = :experiment AND a.source <> 'exposure' AND NOT EXISTS "
-    "(SELECT 1 FROM forced_variants f WHERE f.experiment_id = a.experiment_id AND f.unit = a.profile_id)"
+    "a.experiment_id = :experiment AND a.source <> 'exposure' AND a.profile_id NOT IN "
+    "(SELECT f.unit FROM forced_variants f WHERE f.experiment_id = :experiment)"
 )
 """Assigned profiles that are analysed."""
 
-UNITS = f"""
+LAZY = "exposure"
+"""Source of an assignment that only an exposure made."""
+
+UNITS = """
+SELECT a."group", a.source, count(*), sum(CASE WHEN a.assigned_at > :end_at THEN 1 ELSE 0 END)
+FROM experiment_assignments a WHERE a.experiment_id = :experiment GROUP BY 1, 2 ORDER BY 1, 2
+"""
+FORCED = """
 SELECT a."group", count(*), sum(CASE WHEN a.assigned_at > :end_at THEN 1 ELSE 0 END)
-FROM experiment_assignments a WHERE {POPULATION} GROUP BY 1 ORDER BY 1
-"""  # noqa: S608 - no value of anybody's
+FROM forced_variants f CROSS JOIN experiment_assignments a
+WHERE f.experiment_id = :experiment AND a.experiment_id = :experiment AND a.profile_id = f.unit AND a.source <> 'exposure'
+GROUP BY 1 ORDER BY 1
+"""
+"""Forced profiles are few, so they are taken off the count of all, which an index alone gives."""
 
-COUNTED = f"""
-SELECT a."group" AS arm, a.profile_id AS profile_id, sum(o.value) AS value, min(o.conversion_ts) AS first_at
-FROM experiment_outcomes o JOIN experiment_assignments a ON a.experiment_id = o.experiment_id AND a.profile_id = o.profile_id
-WHERE o.experiment_id = :experiment AND {POPULATION}
-  AND o.conversion_ts >= :start_at AND (o.conversion_ts >= a.assigned_at OR a.assigned_at > :end_at)
-  AND o.conversion_ts <= :last_at
-GROUP BY a."group", a.profile_id
-"""  # noqa: S608
-"""One row a converter: its group, value and first counted outcome."""
+EARLY = "(o.conversion_ts < :start_at OR (o.conversion_ts < a.assigned_at AND a.assigned_at <= :end_at))"
+COUNTS = f"({POPULATION} AND NOT {EARLY} AND o.conversion_ts <= :last_at)"
 
-CONVERTERS = f"""
-SELECT arm, count(*), max(mean), sum(value), sum(value - mean), sum((value - mean) * (value - mean))
-FROM (SELECT arm, value, avg(value) OVER (PARTITION BY arm) AS mean FROM ({COUNTED}) counted) centred GROUP BY arm ORDER BY arm
-"""  # noqa: S608
-
-LEFT_OUT = """
-SELECT
-  count(*),
-  sum(CASE WHEN a.profile_id IS NULL OR a.source = 'exposure' THEN 1 ELSE 0 END),
-  sum(CASE WHEN a.profile_id IS NOT NULL AND (o.conversion_ts < :start_at OR (o.conversion_ts < a.assigned_at AND a.assigned_at <= :end_at))
-      THEN 1 ELSE 0 END),
-  sum(CASE WHEN a.profile_id IS NOT NULL AND o.conversion_ts > :last_at THEN 1 ELSE 0 END)
+BY_PROFILE = f"""
+SELECT o.profile_id, min(a."group") AS arm,
+  sum(CASE WHEN {COUNTS} THEN o.value END) AS value,
+  min(CASE WHEN {COUNTS} THEN o.conversion_ts END) AS first_at,
+  count(*) AS outcomes,
+  sum(CASE WHEN a.profile_id IS NULL OR a.source = 'exposure' THEN 1 ELSE 0 END) AS unassigned,
+  sum(CASE WHEN a.profile_id IS NOT NULL AND {EARLY} THEN 1 ELSE 0 END) AS early,
+  sum(CASE WHEN a.profile_id IS NOT NULL AND o.conversion_ts > :last_at THEN 1 ELSE 0 END) AS late
 FROM experiment_outcomes o
 LEFT JOIN experiment_assignments a ON a.experiment_id = o.experiment_id AND a.profile_id = o.profile_id
-WHERE o.experiment_id = :experiment
-"""
+WHERE o.experiment_id = :experiment GROUP BY o.profile_id
+"""  # noqa: S608 - no value of anybody's
+"""One row a profile with outcomes: what of them counts, and how many do not."""
 
-EXPOSED = f"""
-SELECT a."group", count(DISTINCT e.profile_id) FROM experiment_exposures e
-JOIN experiment_assignments a ON a.experiment_id = e.experiment_id AND a.profile_id = e.profile_id
-WHERE e.experiment_id = :experiment AND {POPULATION} GROUP BY 1 ORDER BY 1
+ABOUT = "SELECT avg(value) FROM experiment_outcomes WHERE experiment_id = :experiment"
+
+OUTCOMES = f"""
+SELECT arm, count(value), sum(value), sum(value - :about), sum((value - :about) * (value - :about)),
+  sum(outcomes), sum(unassigned), sum(early), sum(late)
+FROM ({BY_PROFILE}) profiles GROUP BY arm ORDER BY arm
 """  # noqa: S608
 
-LAZY = "SELECT count(*) FROM experiment_assignments WHERE experiment_id = :experiment AND source = 'exposure'"
+# In SQLite a CROSS JOIN is walked from left to right: from the small side, whatever its planner would guess.
+EXPOSED = f"""
+SELECT a."group", count(DISTINCT e.profile_id) FROM experiment_exposures e
+CROSS JOIN experiment_assignments a WHERE e.experiment_id = :experiment AND a.profile_id = e.profile_id AND {POPULATION}
+GROUP BY 1 ORDER BY 1
+"""  # noqa: S608
 
 BEGINNING = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
 END = dt.datetime(2500, 1, 1, tzinfo=dt.UTC)
@@ -162,31 +169,42 @@ def count_holdout(session: Session, window: Window, arms: tuple[str, ...]) -> Ho
         arms: The spec's arms; each is in the answer, units or not.
     """
     connection = session.connection()
-    units = {row[0]: row for row in connection.execute(window.bind(UNITS))}
-    converters = {row[0]: row for row in connection.execute(window.bind(CONVERTERS))}
+    everybody = connection.execute(window.bind(UNITS)).all()
+    units: dict[str, tuple[int, int]] = {}
+    for group, source, n, late in everybody:
+        before = units.get(group, (0, 0))
+        if source != LAZY:
+            units[group] = before[0] + int(n), before[1] + int(late)
+    for group, forced, late in connection.execute(window.bind(FORCED)):
+        units[group] = units[group][0] - int(forced), units[group][1] - int(late)
+    about = float(connection.execute(window.bind(ABOUT)).scalar_one() or 0.0)
+    rows = connection.execute(window.bind(OUTCOMES), {"about": about}).all()
+    outcomes = {row[0]: row for row in rows}
     exposed: dict[str, int] = {row[0]: row[1] for row in connection.execute(window.bind(EXPOSED))}
-    left = connection.execute(window.bind(LEFT_OUT)).one()
-    lazy = connection.execute(window.bind(LAZY)).scalar_one()
+    left = [sum(int(row[place]) for row in rows) for place in (5, 6, 7, 8)]
     return HoldoutCounts(
-        arms={arm: _arm(units.get(arm), converters.get(arm), exposed.get(arm, 0)) for arm in arms},
+        arms={arm: _arm(*units.get(arm, (0, 0)), outcomes.get(arm), about, exposed.get(arm, 0)) for arm in arms},
         left_out=LeftOut(
-            outcomes=left[0], unassigned=left[1] or 0, before_start=left[2] or 0, after_window=left[3] or 0, lazy_assigned=lazy
+            outcomes=left[0],
+            unassigned=left[1],
+            before_start=left[2],
+            after_window=left[3],
+            lazy_assigned=sum(int(row[2]) for row in everybody if row[1] == LAZY),
         ),
     )
 
 
-def _arm(units: Any, converters: Any, exposed: int) -> ArmCounts:
-    if units is None:
+def _arm(n: int, backfilled: int, outcomes: Any, about: float, exposed: int) -> ArmCounts:
+    if n == 0:
         return ArmCounts()
-    n = int(units[1])
-    if converters is None:
-        return ArmCounts(n=n, value=Moments(n=n, mean=0.0, m2=0.0), exposed=exposed, backfilled=int(units[2]))
-    _, count, mean, total, off, squares = converters
+    if outcomes is None or outcomes[1] == 0:
+        return ArmCounts(n=n, value=Moments(n=n, mean=0.0, m2=0.0), exposed=exposed, backfilled=backfilled)
+    _, count, total, off, squares = outcomes[:5]
     # Sums about a constant near the mean, brought back to the mean (Chan, Golub & LeVeque 1983).
-    value = Moments(n=count, mean=mean + off / count, m2=max(0.0, squares - off * off / count))
+    value = Moments(n=count, mean=about + off / count, m2=max(0.0, squares - off * off / count))
     if n > count:
         value = value + Moments(n=n - count, mean=0.0, m2=0.0)
-    return ArmCounts(n=n, converters=count, total_value=total, value=value, exposed=exposed, backfilled=int(units[2]))
+    return ArmCounts(n=n, converters=count, total_value=total, value=value, exposed=exposed, backfilled=backfilled)
 
 
 PERIOD = {
@@ -220,7 +238,7 @@ def count_periods(session: Session, window: Window, freq: str) -> PeriodCounts:
     if window.start_at is None:
         begun = "a.assigned_at"
     units = f'SELECT {period.format(f"({begun})")}, a."group", count(*) FROM experiment_assignments a WHERE {POPULATION} GROUP BY 1, 2'  # noqa: S608
-    converters = f"SELECT {period.format('first_at')}, arm, count(*) FROM ({COUNTED}) counted GROUP BY 1, 2"  # noqa: S608
+    converters = f"SELECT {period.format('first_at')}, arm, count(*) FROM ({BY_PROFILE}) profiles WHERE value IS NOT NULL GROUP BY 1, 2"  # noqa: S608
     return PeriodCounts(
         units={(_day(row[0]), row[1]): row[2] for row in connection.execute(window.bind(units))},
         converters={(_day(row[0]), row[1]): row[2] for row in connection.execute(window.bind(converters))},
