@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from typer.models import ArgumentInfo
 
 from fairtrial.cli.app import VERBS, build_verb
-from fairtrial.spec import data, experiment, metric, plan, quasi
+from fairtrial.spec import data, experiment, metric, plan, quasi, segments
 
 DOCS = Path(__file__).parent
 PAGES = ("reference/cli.md", "reference/spec.md", "reference/metrics.md")
@@ -34,6 +34,7 @@ MODELS: dict[str, type[BaseModel]] = {
         plan.VariantSpec,
         plan.PlanSpec,
         plan.SequentialSpec,
+        plan.AlwaysValidSpec,
         plan.BayesianSpec,
         plan.ScheduleSpec,
         metric.BaseMetricSpec,
@@ -50,6 +51,7 @@ MODELS: dict[str, type[BaseModel]] = {
         data.FactTable,
         data.AggregatesData,
         data.MomentColumns,
+        segments.SegmentsSpec,
         quasi.DidDesign,
         quasi.RddDesign,
         quasi.SyntheticControlDesign,
@@ -76,7 +78,9 @@ LINKS = {
     "VariantSpec": ("arm", "spec.md#an-arm"),
     "PlanSpec": ("plan", "spec.md#the-plan"),
     "SequentialSpec": ("looks", "spec.md#planned-looks"),
+    "AlwaysValidSpec": ("sequence", "spec.md#an-always-valid-sequence"),
     "BayesianSpec": ("priors and stopping rule", "spec.md#a-bayesian-plan"),
+    "SegmentsSpec": ("segments", "spec.md#segments"),
     "ScheduleSpec": ("schedule", "spec.md#the-schedule"),
     "ProportionSpec": ("proportion", "metrics.md#proportion"),
     "MeanSpec": ("mean", "metrics.md#mean"),

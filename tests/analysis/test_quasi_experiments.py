@@ -369,3 +369,64 @@ def test_the_program_analyses_it_from_a_file(panel):
     assert isinstance(refused.exception, UsageError)
     with pytest.raises(UsageError, match="read once"):
         analyze_spec(parse_spec(raw), base=panel, looks=[object()])
+
+
+def test_the_lift_of_a_sampled_base_has_the_interval_that_the_plan_names(panel):
+    """G-12 for an estimated base: delta by default; Fieller's excludes 0 exactly when the test rejects."""
+    frame = pd.read_csv(panel / "panel.csv")
+    frame["y"] += 8.0
+    frame.to_csv(panel / "panel.csv", index=False)
+    delta, fieller = (only(run(panel, "did", "panel.csv", PANEL, plan=plan)) for plan in ({}, {"lift_method": "fieller"}))
+    assert (delta.lift_method, fieller.lift_method) == ("delta", "fieller")
+    assert delta.lift == fieller.lift == pytest.approx(delta.effect / delta.control)
+    assert delta.lift_interval.low < delta.lift < delta.lift_interval.high
+    assert delta.lift_interval.low == pytest.approx(fieller.lift_interval.low, rel=0.05)
+    assert fieller.lift_interval.excludes(0.0) == (fieller.p_value < 0.05)
+
+
+def test_a_lift_can_be_launched_on_and_given_up_on(panel):
+    """The verdict reads the lift's interval against the practical threshold."""
+    frame = pd.read_csv(panel / "panel.csv")
+    frame["y"] += 8.0
+    frame["a"] = 50.0 + np.random.default_rng(5).normal(0, 1, len(frame))
+    frame.to_csv(panel / "panel.csv", index=False)
+
+    def decided(column, size):
+        return run(panel, "did", "panel.csv", PANEL, metric={"column": column}, plan={"practical_threshold": size}).decision
+
+    assert decided("y", 0.02).verdict == "STRONG_LAUNCH"  # the whole interval of the lift lies above 2%
+    assert decided("y", 0.6).verdict == "CONSIDER_LAUNCH"
+    given_up = decided("a", 0.2)
+    assert (given_up.verdict, given_up.reason) == ("NO_LAUNCH", "futile")  # the whole interval lies below 20%
+
+
+def test_a_base_below_zero_has_no_lift_and_the_scorecard_says_why(panel, tmp_path):
+    frame = pd.read_csv(panel / "panel.csv")
+    frame["y"] -= 20.0
+    frame.to_csv(panel / "panel.csv", index=False)
+    raw = {"key": "q", "kind": "did", "metrics": [{"key": "y", "kind": "mean"}], "design": PANEL, "data": {"source": "panel.csv"}}
+    (panel / "spec.json").write_text(json.dumps(raw), encoding="utf-8")
+    out = tmp_path / "report.html"
+    shown = CliRunner().invoke(app, ["analyze", str(panel / "spec.json"), "--report", str(out)])
+    assert "not drawn: no relative effect: the control's value is not positive" in " ".join(shown.stdout.split())
+    assert shown.stdout.count("no relative effect") == 1
+    assert "no relative effect" in out.read_text(encoding="utf-8").lower()
+    result = CliRunner().invoke(app, ["analyze", str(panel / "spec.json"), "--json"])
+    estimate = json.loads(result.stdout)["comparisons"][0]["estimate"]
+    assert (estimate["lift"], estimate["lift_interval"], estimate["notes"]) == (None, None, ["no_relative_effect"])
+
+
+def test_a_gate_holds_secondary_metrics_back_until_the_primary_has_passed(panel):
+    """A gate that the spec names is kept in a quasi-experiment too, and p-values and intervals agree behind it."""
+    frame = pd.read_csv(panel / "panel.csv")
+    frame["y"] = np.random.default_rng(3).normal(0, 1, len(frame))
+    frame.to_csv(panel / "panel.csv", index=False)
+    metrics = [{"key": "y", "kind": "mean", "role": "primary"}, {"key": "a", "kind": "mean"}, {"key": "b", "kind": "mean"}]
+    raw = {"key": "q", "kind": "did", "metrics": metrics, "design": PANEL, "data": {"source": "panel.csv"}}
+    card = analyze_spec(parse_spec({**raw, "plan": {"gatekeeping": "serial"}}), base=panel)
+    assert card.comparison("y").estimate.p_adjusted >= 0.05
+    for key in ("a", "b"):
+        estimate = card.comparison(key).estimate
+        assert estimate.p_value < 0.05 <= estimate.p_adjusted
+        assert not estimate.interval.excludes(0.0)
+        assert estimate.correction == "serial-gatekeeping"

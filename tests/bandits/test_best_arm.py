@@ -19,6 +19,7 @@ from fairtrial.bandits.best_arm import (
 from fairtrial.bandits.posteriors import BetaPosteriors, NormalPosteriors, beta_posteriors, normal_posteriors
 from fairtrial.bandits.state import ArmRewards, BanditState
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
+from fairtrial.stats.bayes.best_arm import best_mean, best_rate
 
 
 def betas(*pairs):
@@ -196,3 +197,19 @@ def test_top_two_errs_less_on_the_best_arm_than_equal_shares_and_thompson_loses_
     _, thompson_regret = play(lambda p: p, 3)
     assert stats.fisher_exact([[two, runs - two], [equal, runs - equal]], alternative="less").pvalue < 1e-6
     assert thompson_regret < two_regret < equal_regret
+
+
+@settings(max_examples=40, deadline=None)
+@given(shapes=st.lists(st.tuples(st.floats(0.6, 1e5), st.floats(0.6, 1e5)), min_size=2, max_size=5))
+def test_the_two_computations_of_the_best_arm_agree_where_both_have_digits(shapes):
+    """That of reports and that of bandits: one number, two purposes."""
+    p = thompson_probabilities(betas(*shapes))
+    reported = best_rate(*np.array(shapes).T).prob_best
+    np.testing.assert_allclose(p, reported, rtol=1e-8, atol=1e-10)
+
+
+def test_only_the_bandits_computation_has_digits_left_for_a_hopeless_arm():
+    """Why there are two: in closed form Phi(-40 / sqrt 2) = 2.7e-176, which the reports' sum misses by a fifth."""
+    exact = special.ndtr(-40.0 / math.sqrt(2.0))
+    assert thompson_probabilities(normals([0.0, 40.0], [1.0, 1.0]))[0] == pytest.approx(exact, rel=1e-9, abs=0.0)
+    assert best_mean([0.0, 40.0], [1.0, 1.0]).prob_best[0] != pytest.approx(exact, rel=0.1, abs=0.0)

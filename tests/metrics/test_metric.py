@@ -105,6 +105,33 @@ def test_a_ratio_may_be_resampled_too(test, name):
     assert metric.family.test_name() == name
 
 
+@pytest.mark.parametrize(("test", "hc", "name"), [("lin", "HC2", "lin_hc2"), ("ancova", "classical", "ancova_classical")])
+def test_a_regression_reads_its_covariates_unit_by_unit(test, hc, name):
+    metric = build_metric(MeanSpec(key="spend", kind="mean", test=test, hc=hc, covariate=("before", "age")))
+    assert (metric.needs.rows, metric.needs.covariate_rows, metric.needs.paired) == (True, True, False)
+    assert (metric.family.test_name(), metric.family.interval_method) == (name, "t")
+
+
+@pytest.mark.parametrize(
+    ("test", "rows", "by_stratum", "name", "interval"),
+    [
+        ("exact", False, False, "exact_unconditional", "exact_unconditional"),
+        ("mantel_haenszel", False, True, "mantel_haenszel", "stratified_miettinen_nurminen"),
+        ("mcnemar", True, False, "mcnemar", "tango"),
+    ],
+)
+def test_rates_are_compared_as_their_metric_says(test, rows, by_stratum, name, interval):
+    """Only pairs need rows: exact and stratified tests are made of counts."""
+    metric = build_metric(ProportionSpec(key="bought", kind="proportion", test=test))
+    assert (metric.needs.rows, metric.needs.by_stratum) == (rows, by_stratum)
+    assert (metric.family.test_name(), metric.family.interval_method) == (name, interval)
+
+
+def test_where_the_data_has_pairs_a_permutation_is_within_them():
+    metric = build_metric(MeanSpec(key="spend", kind="mean", test="permutation"), paired=True)
+    assert (metric.needs.paired, metric.family.test_name()) == (True, "paired_permutation")
+
+
 def test_a_bootstrap_with_a_covariate_says_so():
     assert build_metric(MeanSpec(key="s", kind="mean", test="bootstrap", covariate="b")).family.test_name() == "bootstrap_cuped_difference"
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
 from fairtrial.quasi import did_2x2, segmented_regression
-from fairtrial.quasi.estimate import codes_of, indicator_of, inference, numbers_of
+from fairtrial.quasi.columns import codes_of, indicator_of, numbers_of
+from fairtrial.quasi.estimate import inference
 from fairtrial.quasi.panel import panel_of
 
 WARNING = Finding(code="x", severity="warning", message="It broke.", action="Mend it.")
@@ -28,7 +29,8 @@ def test_it_turns_into_an_estimate_whose_control_is_the_counterfactual():
     assert (estimate.effect, estimate.interval, estimate.p_value) == (quasi.effect, quasi.interval, quasi.p_value)
     assert estimate.treatment - estimate.control == pytest.approx(estimate.effect)
     assert estimate.lift == pytest.approx(estimate.treatment / estimate.control - 1)
-    assert estimate.lift_interval is None  # both sides were sampled
+    assert estimate.lift_interval.low < estimate.lift < estimate.lift_interval.high  # the base was sampled too
+    assert (estimate.lift_method, estimate.notes) == ("delta", ())
 
 
 def test_an_observed_series_has_a_lift_interval_that_agrees_with_the_effects():
@@ -42,7 +44,8 @@ def test_an_observed_series_has_a_lift_interval_that_agrees_with_the_effects():
 
 def test_a_counterfactual_below_zero_has_no_lift():
     rng = np.random.default_rng(1)
-    assert segmented_regression(-50 + rng.normal(0, 1, 40), start=20).estimate.to_estimate().lift is None
+    estimate = segmented_regression(-50 + rng.normal(0, 1, 40), start=20).estimate.to_estimate()
+    assert (estimate.lift, estimate.lift_interval, estimate.lift_method, estimate.notes) == (None, None, None, ("no_relative_effect",))
 
 
 def test_a_failed_check_makes_the_grade_weak_and_says_why():
@@ -164,3 +167,14 @@ def test_what_is_no_panel_is_refused(changed, match):
     rows = {"outcome": [1.0, 2, 3, 4], "unit": [1, 1, 2, 2], "time": [1, 2, 1, 2], "cohort": [2, 2, 0, 0], **changed}
     with pytest.raises(DataError, match=match):
         panel_of(**rows)
+
+
+def test_a_cluster_whose_rows_are_left_out_no_longer_counts():
+    """Clusters are counted by their places, so a gap would count one that is not there."""
+    unit, time = np.repeat(np.arange(6), 3), np.tile(np.arange(3), 6)
+    whole = panel_of(np.arange(18.0) ** 1.5, unit, time, np.where(unit < 2, 1.0, np.nan), cluster=[f"c{u // 2}" for u in unit])
+    assert np.unique(whole.cluster).tolist() == [0, 1, 2]
+    left = whole.rows(unit != 0).rows(np.arange(15) >= 3)  # both units of the first cluster
+    assert (np.unique(left.cluster).tolist(), left.units) == ([0, 1], 4)
+    alone = panel_of(np.arange(18.0) ** 1.5, unit, time, np.full(18, np.nan))
+    assert (alone.cluster == alone.unit).all()

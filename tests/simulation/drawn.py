@@ -14,13 +14,19 @@ from fairtrial.stats.moments import CoMoments, Moments
 from fairtrial.stats.reading import ArmStats, Intake, OutcomeStats, Reading
 
 RUNS = 6
+GIVING_UP = (
+    {"futility": "beta_spending"},
+    {"looks": 3, "futility": "beta_spending", "futility_spending": "hwang-shih-decani", "futility_shape": -2.0},
+    {"looks": 4, "futility": "beta_spending", "futility_spending": "lan-demets-pocock", "binding": True},
+)
 KINDS = ("proportion", "mean", "count", "ratio", "mean_cuped", "proportion_cuped")
 
 
 @st.composite
-def specs(draw, methods=("fixed",)):
+def specs(draw, methods=("fixed",), sequences=("msprt",)):
     treatments = draw(st.integers(1, 3))
     method = draw(st.sampled_from(methods))
+    sequence = draw(st.sampled_from(sequences)) if method in {"always_valid", "hybrid"} else "msprt"
     plan = {
         "method": method,
         "alpha": draw(st.sampled_from([0.05, 0.1, 0.2])),
@@ -28,7 +34,7 @@ def specs(draw, methods=("fixed",)):
         "sample_size": draw(st.sampled_from([100, 3000, 40000])),
         "alternative": draw(st.sampled_from(["two-sided", "one-sided"])),
         "correction": draw(st.sampled_from(["holm", "none", "bonferroni", "benjamini-hochberg", "hochberg"])),
-        "sequential": draw(st.sampled_from([{}, {"looks": 3, "spending": "lan-demets-pocock"}, {"futility": "none"}])),
+        "sequential": draw(st.sampled_from([{}, {"looks": 3, "spending": "lan-demets-pocock"}, {"futility": "none"}, *GIVING_UP])),
         "lift_method": draw(st.sampled_from(["auto", "delta", "log", "fieller"])),
         "ci_method": draw(st.sampled_from(["score", "wald", "newcombe"])),
     }
@@ -39,14 +45,21 @@ def specs(draw, methods=("fixed",)):
     plan |= draw(st.sampled_from([{}, {"mde": 0.1}, {"mde": 0.02, "mde_kind": "absolute"}, {"mde": 0.1, "baseline": 0.05}]))
     plan |= draw(st.sampled_from([{}, {"practical_threshold": 0.05}, {"practical_threshold": 0.01, "strong_threshold": 0.05}]))
     plan |= draw(st.sampled_from([{}, {"practical_threshold_absolute": 0.01}]))
-    kind = draw(st.sampled_from(KINDS))
+    if method not in PLANNED_LOOKS:
+        plan["sequential"] = {}
+    if plan["sequential"].get("binding"):
+        treatments, plan["alternative"] = 1, "one-sided"
+    if sequence != "msprt":
+        plan["always_valid"] = {"sequence": sequence} | draw(st.sampled_from([{}, {"tuned_for": 0.3}, {"tuned_for": 5000}]))
+    kinds = ("proportion",) if sequence == "bernoulli" else KINDS
+    kind = draw(st.sampled_from(kinds))
     primary = metric("main", kind) | {"role": "primary", "direction": draw(st.sampled_from(["increase", "decrease"]))}
-    if draw(st.integers(0, 4)) == 0:
+    if draw(st.integers(0, 4)) == 0 and not (sequence == "bernoulli" and method == "always_valid"):
         plan["objective"] = "non_inferiority"
         primary["margin"] = draw(st.sampled_from([0.005, 0.02]))
     metrics = [primary]
     for i in range(draw(st.integers(0, 2))):
-        guard = metric(f"guard{i}", draw(st.sampled_from(KINDS))) | {
+        guard = metric(f"guard{i}", draw(st.sampled_from(kinds))) | {
             "role": "guardrail",
             "direction": draw(st.sampled_from(["increase", "decrease"])),
         }
@@ -57,7 +70,7 @@ def specs(draw, methods=("fixed",)):
         )
         metrics.append(guard)
     if draw(st.booleans()):
-        metrics += [metric("extra", draw(st.sampled_from(KINDS))), metric("extra2", "mean")]
+        metrics += [metric("extra", draw(st.sampled_from(kinds))), metric("extra2", draw(st.sampled_from(kinds)))]
     return parse_spec(
         {
             "key": "drawn",

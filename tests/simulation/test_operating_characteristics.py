@@ -156,11 +156,6 @@ def test_impossible_simulations_are_refused(effects, options, said):
         simulate(spec(), 0.1, runs=10, others={"nothing": 1.0})
 
 
-def test_a_bayesian_plan_is_refused_with_a_way_out():
-    with pytest.raises(UsageError, match="posteriors"):
-        simulate(spec(method="bayesian"), 0.1, runs=10)
-
-
 def test_effects_must_be_named_without_an_mde():
     with pytest.raises(UsageError, match="must be named"):
         default_effects(spec(mde=None, sample_size=100))

@@ -4,13 +4,14 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from drawn import RUNS, as_reading, as_replicates, specs, statistics
+from drawn import as_reading, as_replicates, specs, statistics
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairtrial.decisions import Evidence
 from fairtrial.errors import UnknownNameError, UsageError
-from fairtrial.evaluation import evaluate
+from fairtrial.evaluation import Look, evaluate
+from fairtrial.evaluation.planned_looks import futility_at
 from fairtrial.metrics import build_metrics
 from fairtrial.simulation.batch_compare import compare_replicates
 from fairtrial.simulation.batch_corrections import adjust_rows
@@ -18,6 +19,7 @@ from fairtrial.simulation.planned import LookState, planned_control
 from fairtrial.simulation.replicates import Replicates, simple_moments
 from fairtrial.simulation.rule import best_treatments, evidence_columns, judge
 from fairtrial.spec.loader import parse_spec
+from fairtrial.stats.moments import CoMoments, Moments
 
 
 def state_of(card, spec):
@@ -25,7 +27,8 @@ def state_of(card, spec):
     fractions = () if look is None else (*look.past, look.information)
     return LookState(
         fractions=fractions,
-        control=None if look is None else planned_control(spec, fractions, final=look.final),
+        control=None if look is None else planned_control(spec, fractions, look.obeyed, final=look.final),
+        futility_bound=None if look is None or look.final else futility_at(spec, fractions),
         complete=card.plan.complete,
         planned=card.plan.planned_from != "none",
         min_days_met=card.plan.min_days_met,
@@ -40,6 +43,13 @@ def test_every_verdict_is_that_of_evaluate(data):
     agree(data, data.draw(specs(methods=("fixed", "fixed", "group_sequential", "always_valid", "hybrid"))))
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(data=st.data())
+def test_so_it_is_with_every_sequence_and_every_way_to_give_up(data):
+    """XC-32, G-13: asymptotic and exact sequences, and futility bounds that earlier looks have obeyed."""
+    agree(data, data.draw(specs(methods=("group_sequential", "always_valid", "hybrid"), sequences=("asymptotic", "bernoulli", "msprt"))))
+
+
 @pytest.mark.parametrize("family", [{"correction": "dunnett"}, {"gatekeeping": "serial"}, {"gatekeeping": "parallel"}])
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
@@ -49,15 +59,38 @@ def test_so_it_is_with_corrections_that_reach_beyond_one_p_value(data, family):
     agree(data, parse_spec(spec.model_dump() | {"plan": spec.plan.model_dump() | plan}))
 
 
+@pytest.mark.parametrize("direction", ["increase", "decrease"])
+@pytest.mark.parametrize("method", ["group_sequential", "hybrid"])
+@pytest.mark.parametrize("binding", [False, True])
+def test_both_give_up_below_the_same_bound(direction, method, binding):
+    """XC-32: 40 experiments on either side of the bound, in either direction; the bound of the first look has been obeyed."""
+    sequential = {"looks": 4, "futility": "beta_spending", "binding": binding}
+    plan = {"method": method, "alternative": "one-sided", "sample_size": 8000, "mde": 0.1, "sequential": sequential}
+    metric = {"key": "main", "kind": "proportion", "direction": direction}
+    spec = parse_spec({"key": "x", "arms": ["control", "t"], "metrics": [metric], "plan": plan})
+    rng = np.random.default_rng(11)
+    rows = [[CoMoments.of(Moments.from_successes(int(x), 2000)) for x in rng.binomial(2000, 0.2, size=2)] for _ in range(40)]
+    told = [Look(as_of=None, complete=False, decisions={}, information=0.25, futility_bound=-0.8)]
+    verdicts = agree_on(spec, [2000, 2000], {"main": rows}, told)
+    assert {"NO_LAUNCH", "EXTEND_TEST"} <= set(verdicts)
+
+
 def agree(data, spec):
     units, moments = data.draw(statistics(spec))
-    cards = [evaluate(spec, as_reading(spec, units, moments, run)) for run in range(RUNS)]
+    told = [Look(as_of=None, complete=False, decisions={}, information=0.15, futility_bound=-0.3)] if data.draw(st.booleans()) else []
+    agree_on(spec, units, moments, told)
+
+
+def agree_on(spec, units, moments, told):
+    runs = range(len(moments[spec.primary.key]))
+    cards = [evaluate(spec, as_reading(spec, units, moments, run), told) for run in runs]
     judged = judge(spec, build_metrics(spec), as_replicates(spec, units, moments), state_of(cards[0], spec))
     for run, card in enumerate(cards):
         expected = [(d.verdict or "", d.reason, d.state) for d in card.decisions.values()]
         got = list(zip(judged.verdict[run].tolist(), judged.reason[run].tolist(), judged.state[run].tolist(), strict=True))
         assert got == expected
         assert spec.treatments[judged.best[run]] == card.treatment
+    return [card.decision.verdict for card in cards]
 
 
 def test_the_cases_hold_all_that_evidence_holds():

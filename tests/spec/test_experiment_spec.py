@@ -205,6 +205,7 @@ PLAN_CHANGES = {
     "strong_threshold": 0.3,
     "practical_threshold_absolute": 0.01,
     "sequential": {"looks": 3},
+    "always_valid": {"sequence": "asymptotic"},
     "bayesian": {"lift_prior_sd": 0.1},
     "covariate_correlation": 0.5,
     "cluster_size": 20,
@@ -223,8 +224,9 @@ def test_the_hash_changes_with_every_field_of_the_plan(short, name):
     """A new field of the plan without an entry above fails here."""
     metrics = [{"key": "converted", "kind": "proportion", "margin": 0.01}]
     together = {"cluster_size", "intraclass_correlation"}
-    changed = {**short["plan"], **{key: PLAN_CHANGES[key] for key in (together if name in together else {name})}}
-    assert _hash(short, metrics=metrics, plan=changed) != _hash(short, metrics=metrics)
+    plan = {**short["plan"], **({"method": "always_valid"} if name == "always_valid" else {})}
+    changed = {**plan, **{key: PLAN_CHANGES[key] for key in (together if name in together else {name})}}
+    assert _hash(short, metrics=metrics, plan=changed) != _hash(short, metrics=metrics, plan=plan)
 
 
 def test_the_hash_ignores_what_is_not_design(short):

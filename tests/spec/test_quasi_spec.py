@@ -80,6 +80,8 @@ def test_a_start_is_a_number_or_a_date():
         ("rdd", {"design": {"running": "x", "placebo_cutoffs": [0]}}, "differ"),
         ("rdd", {"design": {"running": "x", "kernal": "uniform"}}, "Did you mean 'kernel'"),
         ("iv", {"design": {"instrument": "z"}}, "design.treatment is required"),
+        ("synthetic_control", {"plan": {"lift_method": "fieller"}}, "leave lift_method out"),
+        ("interrupted_series", {"plan": {"lift_method": "delta"}}, "leave lift_method out"),
     ],
 )
 def test_what_does_not_go_together_is_said(kind, changes, message):

@@ -33,7 +33,7 @@ def test_the_schema_names_its_dialect_and_is_plain_json():
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert json.loads(json.dumps(schema, allow_nan=False)) == schema
     assert schema["additionalProperties"] is False
-    assert schema["required"] == ["key", "arms", "metrics"]
+    assert (schema["required"], schema["else"]) == (["key", "metrics"], {"required": ["arms"]})
 
 
 def test_every_kind_and_shape_of_the_unions_is_in_the_schema():
@@ -89,6 +89,7 @@ def test_what_the_loader_reads_the_schema_accepts(short, validator, change):
         {"metrics": [{**METRIC, "role": "primary"}, {**METRIC, "key": "z", "role": "primary"}]},
         {"metrics": [METRIC, {**METRIC, "key": "z"}]},
         {"arms": ["control"]},
+        {"arms": None},
         {"arms": {"control": 1.0}},
         {"arms": {"control": 2, "b": -1}},
         {"arms": "control"},

@@ -70,6 +70,7 @@ def analyze(
     unit: str | None = None,
     control: str | float | bool | None = None,
     shares: Mapping[str, float] | Literal["equal", "unknown"] = "equal",
+    segments: Sequence[str] | Mapping[str, object] | None = None,
     **plan: object,
 ) -> Scorecard:
     """Analyse an experiment where the data is, without a spec file.
@@ -82,6 +83,7 @@ def analyze(
         unit: Column that identifies the randomised unit; without it repeats cannot be seen.
         control: Value of the control arm; default "control".
         shares: Planned share of each arm, for the sample-ratio check; "unknown" skips it.
+        segments: Columns by which effects are read beside the whole, or a spec's `segments` section.
         **plan: Keys of a spec's plan: `alpha`, `power`, `mde`, `baseline`, `correction`, `ci_method`, ...
 
     Returns:
@@ -97,11 +99,13 @@ def analyze(
     arms = distinct_arms(data if address is None else address, arm, limit=MAX_ARMS)
     raw = _raw_spec(arms, metrics, control=control, shares=shares, plan=plan)
     table = {"source": address or "memory", "arm": arm, "unit": unit}
-    spec = validated(ExperimentSpec, raw | {"data": {"shape": "units", **table}}, what="call of analyze")
+    asked = {} if segments is None else {"segments": segments}
+    spec = validated(ExperimentSpec, raw | asked | {"data": {"shape": "units", **table}}, what="call of analyze")
     if address is not None:
         return analyze_spec(spec)
     needs = [metric.needs for metric in build_metrics(spec)]
-    return evaluate(spec, read_frame(data, UnitsData.model_validate(table), needs, [a.key for a in spec.arms]))
+    reading = read_frame(data, UnitsData.model_validate(table), needs, [a.key for a in spec.arms], segments=spec.segments)
+    return evaluate(spec, reading)
 
 
 def _raw_spec(

@@ -12,6 +12,7 @@ from fairtrial.simulation.history import world_of_reading, world_of_units
 from fairtrial.simulation.world import World
 from fairtrial.spec.data import DataSpec, UnitsData
 from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.spec.factorial import with_cells
 from fairtrial.warehouse import read
 from fairtrial.warehouse.unit_columns import read_unit_columns
 
@@ -71,4 +72,5 @@ def _data(spec: ExperimentSpec, source: str | None) -> DataSpec:
         raise UsageError(
             f"Experiment {spec.key!r} names no data.", hint="Add a `data` section: it says which columns hold the metrics' values."
         )
-    return spec.data if source is None else spec.data.model_copy(update={"source": source})
+    data = with_cells(spec.data, spec.arms)
+    return data if source is None else data.model_copy(update={"source": source})

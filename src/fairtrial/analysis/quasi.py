@@ -15,6 +15,7 @@ from fairtrial.analysis.quasi_did import estimate_did
 from fairtrial.analysis.quasi_rows import Rows, outcome_of, place_of
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import DataError, UsageError
+from fairtrial.evaluation.corrections import Claim, Level, corrected
 from fairtrial.evaluation.quasi import evaluate_quasi
 from fairtrial.evaluation.scorecard import Scorecard
 from fairtrial.quasi.counterfactual import counterfactual_series
@@ -39,11 +40,12 @@ from fairtrial.spec.quasi import (
     SyntheticControlDesign,
     metric_column,
 )
-from fairtrial.stats.multiplicity import adjust
 from fairtrial.stats.result import Unavailable
 from fairtrial.warehouse.columns import read_columns
 
 Floats = NDArray[np.float64]
+UNREADABLE = frozenset({"wrong_type", "missing_outcome", "all_missing", "not_binary", "negative_value", "infinite_value", "too_large"})
+"""Codes of columns that must be mended before anything can be said."""
 
 
 def analyze_quasi(
@@ -84,21 +86,31 @@ def analyze_quasi(
     )
     rows = Rows(values=read.values)
     say("Estimating, checking the design and deciding")
+    failed: dict[str, DataError] = {}
 
     def attempt(metric: MetricSpec, alpha: float) -> QuasiEstimate | Unavailable:
+        """What one metric lacks must not take the others along."""
         try:
             return _estimate(design, rows, metric, outcomes[metric.key], alpha)
         except DataError as error:
+            failed[metric.key] = error
             return Unavailable(code=error.code, reason=error.message)
 
     results = {metric.key: attempt(metric, spec.plan.alpha) for metric in spec.metrics}
-    adjusted, levels = _corrected(spec, results)
-    for metric in spec.metrics:
-        if metric.key in levels:
-            results[metric.key] = attempt(metric, levels[metric.key])
+    _refuse_unreadable(failed, spec)
+    levels = _corrected(spec, results)
+    for key, level in levels.items():
+        results[key] = attempt(spec.metric(key), level.alpha)
+    adjusted = {key: level.p_adjusted for key, level in levels.items() if level.p_adjusted is not None}
     unit = getattr(design, "unit", None)
     intake = read.intake if unit is None else replace(read.intake, units=len(set(read.values[unit]) - {None}))
     return evaluate_quasi(spec, results, intake, adjusted=adjusted, as_of=as_of)
+
+
+def _refuse_unreadable(failed: Mapping[str, DataError], spec: ExperimentSpec) -> None:
+    """Text, or nothing, where every metric's estimate needs a number is no lack of data: more of it would not answer."""
+    if len(failed) == len(spec.metrics) and all(error.code in UNREADABLE for error in failed.values()):
+        raise next(iter(failed.values()))
 
 
 def design_columns(design: QuasiDesign) -> tuple[str, ...]:
@@ -121,6 +133,7 @@ def design_columns(design: QuasiDesign) -> tuple[str, ...]:
 
 
 def _estimate(design: QuasiDesign, rows: Rows, metric: MetricSpec, column: str, alpha: float) -> QuasiEstimate:
+    """One metric by the design's estimator, with the findings of the reading and of the design's checks."""
     kept, outcome, findings = outcome_of(rows, metric, column)
     match design:
         case DidDesign():
@@ -187,6 +200,7 @@ def _rdd(design: RddDesign, rows: Rows, outcome: Floats, alpha: float) -> QuasiE
 
 
 def _untested(error: DataError) -> Finding:
+    """That the density test could not be made, and why."""
     return Finding(
         code="density_untested",
         severity="warning",
@@ -209,16 +223,16 @@ def _series(design: InterruptedSeriesDesign, rows: Rows, outcome: Floats, alpha:
     return counterfactual_series(series, controls[order], start=start, model=design.model, lags=design.lags, alpha=alpha).estimate
 
 
-def _corrected(spec: ExperimentSpec, results: Mapping[str, QuasiEstimate | Unavailable]) -> tuple[dict[str, float], dict[str, float]]:
-    """Corrected p-values of secondary metrics, and the level at which each one's interval stands."""
-    family = [metric.key for metric in spec.metrics if metric.role == "secondary"]
-    known = [(key, result.p_value) for key in family if isinstance(result := results[key], QuasiEstimate)]
-    method = spec.plan.secondary_correction
-    if not known or method == "none" or method == "dunnett":  # noqa: PLR1714 a set would not narrow the type
-        return {}, {}
-    corrected = adjust([p for _, p in known], method, alpha=spec.plan.alpha)
-    keys = [key for key, _ in known]
-    return dict(zip(keys, corrected.p_adjusted.tolist(), strict=True)), dict(zip(keys, corrected.local_alpha.tolist(), strict=True))
+def _corrected(spec: ExperimentSpec, results: Mapping[str, QuasiEstimate | Unavailable]) -> dict[str, Level]:
+    """By metric that the plan's corrections or its gate concern: its corrected p-value and the level of its interval."""
+    claims = {
+        (key, spec.treatments[0]): Claim(
+            p_value=result.p_value, alternative="two-sided", n_control=result.n_control, n_treatment=result.n_treated
+        )
+        for key, result in results.items()
+        if isinstance(result, QuasiEstimate)
+    }
+    return {metric: level for (metric, _), level in corrected(spec, claims).items() if level.correction is not None}
 
 
 def _silent(_: str) -> None:

@@ -13,7 +13,8 @@ from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import DataError, NotEnoughDataError
 from fairtrial.quasi.aggregate import aggregate_did
 from fairtrial.quasi.did import did_2x2, did_two_way
-from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate
+from fairtrial.quasi.did_checks import trends_grade
+from fairtrial.quasi.estimate import QuasiEstimate
 from fairtrial.quasi.event_study import event_study
 from fairtrial.quasi.imputation import impute_did
 from fairtrial.quasi.staggered import CleanComparison, att_gt
@@ -77,6 +78,7 @@ def _cohorts(design: DidDesign, rows: Rows) -> Floats:
 
 
 def _two_by_two(design: DidDesign, rows: Rows, outcome: Floats, time: Floats, cohort: Floats, alpha: float) -> QuasiEstimate:
+    """The groups before and after the one start; rows of a unit (or cluster) depend on each other."""
     started = np.unique(cohort[np.isfinite(cohort)])
     if started.size != 1:
         raise NotEnoughDataError(
@@ -104,13 +106,7 @@ def _upgraded(estimate: QuasiEstimate, trend: list[Finding]) -> QuasiEstimate:
     spoiled = any(finding.severity != "info" for finding in (*estimate.findings, *trend))
     if not seen or spoiled:
         return estimate
-    grade = EvidenceGrade(
-        level="moderate",
-        design=estimate.grade.design,
-        rests_on=estimate.grade.rests_on,
-        because="Not higher: nobody was randomised, and parallel trends after the start cannot be tested.",
-    )
-    return replace(estimate, grade=grade)
+    return replace(estimate, grade=trends_grade("did" if estimate.grade.design == "did" else "staggered_did"))
 
 
 def _balanced(design: DidDesign, rows: Rows, outcome: Floats) -> tuple[Rows, Floats, list[Finding]]:

@@ -17,6 +17,8 @@ from fairtrial.warehouse.columns import day_of
 
 Floats = NDArray[np.float64]
 Cell = float | str | None
+LARGEST = 1e60
+"""Largest number read: fifth powers of it, which local polynomials make, are still numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +39,19 @@ class Rows:
             missing: Whether missing cells are allowed; they become NaN.
 
         Raises:
-            DataError: A cell holds text, or is missing where that is not allowed.
+            DataError: A cell holds text or a number too large to compute with, or is missing where that is not allowed.
         """
         cells = self.values[name]
-        text = next((cell for cell in cells if isinstance(cell, str)), None)
+        text = next(iter(sorted((cell for cell in cells if isinstance(cell, str)), key=_is_numeral)), None)
         if text is not None:
             raise DataError(f"Column {name!r} must hold numbers or dates, it holds {text!r}.", hint="Convert it first.", code="wrong_type")
         column = np.array([np.nan if cell is None else cell for cell in cells], dtype=np.float64)
+        if (np.isfinite(column) & (np.abs(column) > LARGEST)).any():
+            raise DataError(
+                f"Numbers of column {name!r} must lie within {LARGEST:g}, or no product of them can be held.",
+                hint="Divide the column by a constant.",
+                code="too_large",
+            )
         if not missing and np.isnan(column).any():
             raise DataError(
                 f"Column {name!r} must not have missing values, {int(np.isnan(column).sum())} of {column.size} are.",
@@ -81,9 +89,10 @@ def outcome_of(rows: Rows, metric: MetricSpec, column: str) -> tuple[Rows, Float
         column: Its outcome's column.
 
     Raises:
-        DataError: An outcome is missing and the rule is `error`, or no row is left.
+        DataError: An outcome is missing and the rule is `error`, no row is left, or a value is none of the metric's kind.
     """
     outcome = rows.numbers(column, missing=True)
+    _check_values(metric, outcome, column)
     gone = np.isnan(outcome)
     if not gone.any():
         return rows, outcome, []
@@ -113,5 +122,27 @@ def place_of(moment: Moment) -> float:
     return day_of(moment) if isinstance(moment, dt.date) else float(moment)
 
 
+def _check_values(metric: MetricSpec, outcome: Floats, column: str) -> None:
+    """Refuse what the metric's kind does not allow; a row may be an aggregate, so a proportion may be a rate."""
+    known = outcome[~np.isnan(outcome)]
+    for wrong, rule, code in (
+        (np.isinf(known), "must be finite", "infinite_value"),
+        (((known < 0) | (known > 1)) & (metric.kind == "proportion"), "of a proportion must lie in [0, 1]", "not_binary"),
+        ((known < 0) & (metric.kind == "count"), "of a count must not be negative", "negative_value"),
+    ):
+        if wrong.any():
+            raise DataError(
+                f"Column {column!r} {rule}, {int(wrong.sum())} of {known.size} values break that, such as {known[wrong][0]:g}.",
+                hint="Mend the column, or make the metric a `mean`.",
+                code=code,
+            )
+
+
+def _is_numeral(text: str) -> bool:
+    """Whether the text alone could be read as a number, so that another cell made the column text."""
+    return text.strip().lstrip("+-").replace(".", "", 1).isdecimal()
+
+
 def _as_text(cell: Cell) -> str:
+    """A cell as a label: whole numbers without a decimal point."""
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)

@@ -11,6 +11,7 @@ from fairtrial.errors import UsageError
 from fairtrial.evaluation import Look, Scorecard, evaluate
 from fairtrial.metrics import build_metrics
 from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.spec.factorial import with_cells
 from fairtrial.warehouse import read
 
 
@@ -46,7 +47,8 @@ def analyze_spec(
         raise UsageError(f"Experiment {spec.key!r} names no data.", hint="Add a `data` section with source, arm and unit.")
     data = spec.data if source is None else spec.data.model_copy(update={"source": source})
     needs = [metric.needs for metric in build_metrics(spec)]
-    reading = read(data, needs, [arm.key for arm in spec.arms], base=base, progress=progress)
+    arms = [arm.key for arm in spec.arms]
+    reading = read(with_cells(data, spec.arms), needs, arms, base=base, progress=progress, segments=spec.segments)
     if progress is not None:
         progress("Testing, correcting and deciding")
     moment = as_of or (dt.datetime.now(dt.UTC) if spec.schedule is not None else None)

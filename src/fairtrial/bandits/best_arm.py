@@ -9,6 +9,10 @@ so its propensities are known and can be logged. The integral is done panel by p
 arms that are best once in 1e300 keep a propensity. Beta posteriors are integrated in the
 log odds, where their density is smooth even for parameters below 1.
 
+`stats.bayes.best_arm` does not stand in its place: it adds plain numbers (and expected losses, for gammas
+too), and from about 1e-60 on its sums lose their digits, while a weight of 1 / propensity needs
+them all. A test holds the two together where both have digits.
+
 References: Thompson (1933), Biometrika 25, 285-294; Scott (2010), Applied Stochastic
 Models in Business and Industry 26, 639-658; Russo (2020), Operations Research 68,
 1625-1647 (top-two).

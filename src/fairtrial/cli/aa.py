@@ -11,7 +11,7 @@ import typer
 from fairtrial.analysis.history import read_history
 from fairtrial.cli.options import Catalog, Experiment, Json, Target
 from fairtrial.cli.output import out, print_json, steps
-from fairtrial.cli.targets import find_spec
+from fairtrial.cli.targets import find_spec, randomised
 from fairtrial.reports.aa import render_aa
 from fairtrial.simulation.aa import aa_test
 
@@ -20,8 +20,8 @@ def aa(
     target: Target,
     experiment: Experiment = None,
     catalog: Catalog = None,
-    runs: Annotated[int, typer.Option("--runs", help="Assignments drawn anew.")] = 1_000,
-    seed: Annotated[int, typer.Option("--seed", help="Of the random numbers: the same seed gives the same answer.")] = 1,
+    runs: Annotated[int, typer.Option("--runs", max=10_000_000, help="Assignments drawn anew.")] = 1_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random numbers: the same seed gives the same answer.")] = 1,
     source: Annotated[str | None, typer.Option("--source", help="Read this address instead of the spec's.")] = None,
     everyone: Annotated[bool, typer.Option("--everyone", help="Take the units of all arms, not the control's alone.")] = False,
     cluster: Annotated[str | None, typer.Option("--cluster", help="Column whose values are assigned as wholes.")] = None,
@@ -33,6 +33,7 @@ def aa(
     Exit 1 if a metric's test rejects more often than it promises.
     """
     found = find_spec(target, experiment, catalog)
+    randomised(found, "fairtrial aa")
     with steps(quiet=as_json) as report:
         report("Reading history")
         columns = read_history(

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fairtrial.analysis import analyze_spec
-from fairtrial.cli.files import read_look, write_text
+from fairtrial.cli.files import check_outputs, read_look, write_text
 from fairtrial.cli.options import Catalog, Experiment, Json, Target
-from fairtrial.cli.output import out, steps, talk
+from fairtrial.cli.output import out, print_data, say, steps
 from fairtrial.cli.targets import find_spec
 from fairtrial.errors import UsageError
-from fairtrial.evaluation import Scorecard
+from fairtrial.evaluation import Look, Scorecard
 from fairtrial.reports import render_html, render_terminal
+from fairtrial.spec import LoadedSpec
+from fairtrial.spec.experiment import ExperimentSpec
 
 
 def analyze(
@@ -34,22 +38,49 @@ def analyze(
     Exit 1 if the verdict is NO_LAUNCH or ROLLBACK, or the data is invalid.
     """
     moment = None if as_of is None else parse_time(as_of)
-    looks = [read_look(path) for path in previous or []]
     found = find_spec(target, experiment, catalog)
     base = None if source is not None else found.base
+    earlier = previous or []
+    check_outputs({"--scorecard": scorecard, "--report": report}, [found.path, *earlier, *_data_file(found, source)])
+    looks = _looks(earlier, found.spec)
     with steps(quiet=as_json) as report_step:
         card = analyze_spec(found.spec, base=base, source=source, looks=looks, as_of=moment, progress=report_step)
     if as_json:
-        out().file.write(card.to_json() + "\n")
+        print_data(card.to_json())
     else:
         render_terminal(card, out())
     if scorecard is not None:
         write_text(scorecard, card.to_json() + "\n")
-        talk().print(f"Scorecard: {scorecard}", highlight=False)
+        say("Scorecard:", str(scorecard))
     if report is not None:
         write_text(report, render_html(card))
-        talk().print(f"Report: {report}", highlight=False)
+        say("Report:", str(report))
     return exit_code(card)
+
+
+def _looks(paths: Sequence[Path], spec: ExperimentSpec) -> list[Look]:
+    """The earlier looks, in order, and a word about those that another version of the spec made."""
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UsageError(f"Each earlier look is named once, got {[str(path) for path in paths]}.", hint="Leave out the repeated one.")
+    looks: list[Look] = []
+    for path in paths:
+        look, spec_hash = read_look(path, spec)
+        if looks and look.as_of is not None and (before := looks[-1].as_of) is not None and look.as_of < before:
+            raise UsageError(
+                f"Earlier looks are named in the order of time, {str(path)!r} of {look.as_of} follows one of {before}.",
+                hint="Repeat --previous from the oldest look to the newest.",
+            )
+        if spec_hash != spec.spec_hash:
+            say("Note:", f"the spec has changed since the look in {path}.", style="bold yellow")
+        looks.append(look)
+    return looks
+
+
+def _data_file(found: LoadedSpec, source: str | None) -> list[Path]:
+    """The file that the data is read from, where it is one."""
+    data = found.spec.data
+    address = source if source is not None or data is None else found.base / data.source
+    return [Path(address)] if address is not None and os.path.isfile(address) else []  # noqa: PTH113 - never an error
 
 
 def exit_code(card: Scorecard) -> int:
@@ -67,4 +98,6 @@ def parse_time(text: str) -> dt.datetime:
         moment = dt.datetime.fromisoformat(text)
     except ValueError as error:
         raise UsageError(f"A time is written as ISO 8601, got {text!r}.", hint="For example 2026-03-31T23:59:59Z.") from error
+    if not 1900 <= moment.year <= 2200:
+        raise UsageError(f"A look lies between the years 1900 and 2200, got {text!r}.", hint="For example 2026-03-31T23:59:59Z.")
     return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)

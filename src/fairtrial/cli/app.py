@@ -1,8 +1,8 @@
 """The `fairtrial` program: its verbs, and what becomes of an error.
 
 Data goes to stdout, talk to stderr. Exit 0: done; 1: the answer is no, or a
-source failed; 2: wrong usage. A verb's module is loaded when the verb is called,
-so that the light ones answer at once.
+source failed; 2: wrong usage; 130: stopped from the keyboard. A verb's module is
+loaded when the verb is called, so that the light ones answer at once.
 """
 
 from __future__ import annotations
@@ -11,13 +11,20 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import typer
 from typer.core import TyperGroup
 
-from fairtrial.cli.output import fail
-from fairtrial.errors import FairtrialError, UsageError
+from fairtrial._version import __version__
+from fairtrial.cli.output import any_text, fail, say
+from fairtrial.errors import DataError, FairtrialError, UsageError, did_you_mean
+
+STOPPED = 130
+"""Exit code of a program that was stopped from the keyboard."""
+
+WrongCall = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
+"""What the parser raises for a wrong option or argument."""
 
 
 class Verb(NamedTuple):
@@ -44,7 +51,7 @@ VERBS = {
     "serve": Verb("serve", "serve", "Start the service: REST API, OFREP, jobs, in one process."),
     "db": Verb("database", "db", "Make, renew, check or take back the service's tables."),
     "token": Verb("token", "token", "Make, list and revoke API keys."),
-    "version": Verb("specs", "version", "Print the version."),
+    "version": Verb("version", "version", "Print the version."),
 }
 
 ALIASES = {"oc": "operating-characteristics"}
@@ -63,6 +70,18 @@ class Program(TyperGroup):
         name = ALIASES.get(cmd_name, cmd_name)
         return build_verb(name) if name in VERBS else None
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The verb that the first word names.
+
+        Raises:
+            UsageError: There is none of that name.
+        """
+        if args and not args[0].startswith("-") and args[0] not in VERBS and args[0] not in ALIASES:
+            known = [*VERBS, *ALIASES]
+            hint = did_you_mean(args[0], known) or "See `fairtrial --help`."
+            raise UsageError(f"No such command {args[0]!r}. Known: {known}.", hint=hint)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """The verbs with their summaries, without loading them."""
         with formatter.section("Verbs"):
@@ -74,8 +93,16 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @app.callback()
-def describe() -> None:
+def describe(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")] = False,
+) -> None:
     """Plan, run, check, decide and report experiments."""
 
 
@@ -96,8 +123,33 @@ def build_verb(name: str) -> Any:
 def main(arguments: list[str] | None = None) -> None:
     """Run the program and exit."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in arguments
+    any_text()
     try:
-        app(arguments, prog_name="fairtrial")
+        code = app(arguments, prog_name="fairtrial", standalone_mode=False)
     except FairtrialError as error:
-        fail(error, as_json="--json" in arguments)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        code = _refused(error, as_json=as_json)
+    except WrongCall as error:
+        if as_json:
+            code = _refused(UsageError(error.format_message(), hint="See `fairtrial --help`."), as_json=True)
+        else:
+            error.show()
+            code = 2
+    except OSError as error:
+        what = error.strerror or str(error)
+        where = f" {str(error.filename)!r}" if error.filename else ""
+        code = _refused(DataError(f"The system refused{where}: {what}.", hint="Check permissions and free space."), as_json=as_json)
+    except MemoryError:
+        hint = "Ask for fewer runs, or let a database do the reading (data.source: postgresql://...)."
+        code = _refused(DataError("There is not enough memory for this.", hint=hint), as_json=as_json)
+    sys.exit(_stopped() if code == STOPPED else code)
+
+
+def _refused(error: FairtrialError, *, as_json: bool) -> int:
+    fail(error, as_json=as_json)
+    return 2 if isinstance(error, UsageError) else 1
+
+
+def _stopped() -> int:
+    say("Stopped", "from the keyboard; no file was left half written.", style="bold yellow")
+    return STOPPED

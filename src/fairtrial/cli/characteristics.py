@@ -11,10 +11,10 @@ import numpy as np
 import typer
 
 from fairtrial.analysis.history import measure_history
-from fairtrial.cli.files import write_text
+from fairtrial.cli.files import check_outputs, write_text
 from fairtrial.cli.options import Catalog, Experiment, Json
-from fairtrial.cli.output import Report, out, print_json, steps, talk
-from fairtrial.cli.targets import find_spec
+from fairtrial.cli.output import Report, out, print_json, say, steps
+from fairtrial.cli.targets import find_spec, randomised
 from fairtrial.errors import FairtrialError, UsageError
 from fairtrial.reports.characteristics import characteristics_page, render_characteristics
 from fairtrial.simulation.characteristics import OperatingCharacteristics, default_effects, operating_characteristics
@@ -43,8 +43,8 @@ def characteristics(
     catalog: Catalog = None,
     effect: Effects = None,
     move: Others = None,
-    runs: Annotated[int, typer.Option("--runs", help="Simulated experiments for each true effect.")] = 10_000,
-    seed: Annotated[int, typer.Option("--seed", help="Of the random numbers: the same seed gives the same answer.")] = 1,
+    runs: Annotated[int, typer.Option("--runs", max=10_000_000, help="Simulated experiments for each true effect.")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random numbers: the same seed gives the same answer.")] = 1,
     history: Annotated[str | None, typer.Option("--history", help="Measure the units from this address, read as the spec's data.")] = None,
     baseline: Baselines = None,
     correlation: Annotated[float, typer.Option("--correlation", help="Of every two metrics over units, without history.")] = 0.0,
@@ -65,7 +65,9 @@ def characteristics(
     refused: list[dict[str, str]] = []
     for target in targets:
         found = find_spec(target, experiment, catalog)
+        check_outputs({"--html": html}, [found.path])
         try:
+            randomised(found, "fairtrial oc")
             with steps(quiet=as_json) as report:
                 world = _world(found, history, given, correlation, report)
                 report(f"Simulating {runs:,} experiments for each true effect")
@@ -82,14 +84,14 @@ def characteristics(
             if len(targets) == 1:
                 raise
             refused.append({"experiment": found.spec.key, "code": error.code, "detail": error.message, "hint": error.hint})
-            talk().print(f"[bold yellow]Not simulated:[/] {found.spec.key}. {error.message}", highlight=False)
+            say("Not simulated:", f"{found.spec.key}. {error.message}", style="bold yellow")
             continue
         answers.append(answer)
         if not as_json:
             render_characteristics(answer, out())
         if html is not None:
             write_text(html, characteristics_page(answer))
-            talk().print(f"Page: {html}", highlight=False)
+            say("Page:", str(html))
     if as_json:
         print_json({"experiments": [msgspec.to_builtins(answer) | _rates(answer) for answer in answers], "not_simulated": refused})
     return 0 if answers else 1

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from fairtrial.errors import FairtrialError
 
@@ -26,9 +30,38 @@ def talk() -> Console:
     return Console(file=sys.stderr, stderr=True, highlight=False)
 
 
+def any_text() -> None:
+    """Where the terminal's encoding lacks a character, print an escape in its place; where a stream is closed, nothing."""
+    sys.stdout = _open_or_nowhere(sys.stdout)
+    sys.stderr = _open_or_nowhere(sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _open_or_nowhere(stream: TextIO | None) -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8") if stream is None else stream
+
+
+def say(label: str, text: str, *, style: str = "") -> None:
+    """A line of talk: what it is, and the text as it stands, for names may look like markup."""
+    talk().print(Text.assemble((label, style), " ", text), soft_wrap=True)
+
+
 def print_json(value: object) -> None:
     """Strict JSON on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    print_data(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_data(text: str) -> None:
+    """Text for programs on stdout, in UTF-8 whatever the terminal's encoding: JSON and YAML have no other."""
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None:
+        sys.stdout.write(text + "\n")
+        return
+    sys.stdout.flush()
+    binary.write((text + "\n").encode("utf-8"))
+    binary.flush()
 
 
 def fail(error: FairtrialError, *, as_json: bool) -> None:
@@ -36,10 +69,9 @@ def fail(error: FairtrialError, *, as_json: bool) -> None:
     if as_json:
         sys.stderr.write(json.dumps({"code": error.code, "detail": error.message, "hint": error.hint}, ensure_ascii=False) + "\n")
         return
-    console = talk()
-    console.print("[bold red]Error:[/]", error.message, markup=True, soft_wrap=True)
+    say("Error:", error.message, style="bold red")
     if error.hint:
-        console.print("[bold]What to do:[/]", error.hint, soft_wrap=True)
+        say("What to do:", error.hint, style="bold")
 
 
 @contextmanager
@@ -50,10 +82,14 @@ def steps(*, quiet: bool = False) -> Generator[Report]:
         yield lambda _: None
         return
     if not console.is_terminal:
-        yield lambda text: console.print(f"· {text}", markup=False)
+        dot = "·" if console.encoding.lower().startswith("utf") else "-"
+        yield lambda text: console.print(f"{dot} {text}", markup=False)
         return
     with Progress(
-        SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description}"), TimeElapsedColumn(), console=console
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        console=console,
     ) as progress:
         running: list[object] = []
 
@@ -70,6 +106,7 @@ def steps(*, quiet: bool = False) -> Generator[Report]:
 
 def _width(terminal: bool) -> int | None:
     """Piped output keeps to 100 columns unless COLUMNS says otherwise."""
-    if terminal or "COLUMNS" in os.environ:
-        return None
-    return 100
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    return None if terminal and not columns else 100

@@ -14,7 +14,7 @@ from fairtrial.analysis import analyze_spec, lay_out_example
 from fairtrial.cli.files import write_text
 from fairtrial.cli.options import Json
 from fairtrial.cli.output import out, print_json, steps
-from fairtrial.errors import DataError
+from fairtrial.errors import DataError, UsageError
 from fairtrial.evaluation.planning import plan_experiment
 from fairtrial.reports import render_html, render_plan, render_spec, render_terminal
 from fairtrial.spec import load_spec
@@ -28,6 +28,7 @@ def quickstart(
     as_json: Json = False,
 ) -> int:
     """Run a real advertising experiment of 588,101 people from spec to verdict."""
+    _make(folder)
     with steps(quiet=as_json) as report:
         report("Laying out 588,101 people as a unit table")
         path = lay_out_example(folder)
@@ -50,6 +51,13 @@ def quickstart(
         render_terminal(card, out())
         _say_next(folder)
     return 0
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"Cannot make the folder {str(folder)!r}: {error.strerror}.", hint="Name another one by --out.") from error
 
 
 def _say_next(folder: Path) -> None:

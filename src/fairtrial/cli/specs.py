@@ -1,4 +1,4 @@
-"""Verbs on specs: validate, list, show, schema, version."""
+"""Verbs on specs: validate, list, show, schema."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 import yaml
+from rich.text import Text
 
-from fairtrial._version import __version__
 from fairtrial.cli.options import Catalog, Experiment, Json, Target
-from fairtrial.cli.output import fail, out, print_json
-from fairtrial.cli.targets import find_spec, find_specs, is_path
+from fairtrial.cli.output import fail, out, print_data, print_json
+from fairtrial.cli.targets import check_target, find_spec, find_specs, is_path
 from fairtrial.errors import SpecError
 from fairtrial.spec import load_specs, spec_schema
 
@@ -20,6 +20,7 @@ from fairtrial.spec import load_specs, spec_schema
 def validate(target: Target, catalog: Catalog = None, as_json: Json = False) -> int:
     """Check specs: every rule that is broken, and what to do. Exit 1 if one is."""
     try:
+        check_target(target)
         if is_path(target):
             specs = load_specs(target)
         else:
@@ -34,8 +35,10 @@ def validate(target: Target, catalog: Catalog = None, as_json: Json = False) -> 
     if as_json:
         print_json({"valid": True, "experiments": [{"key": key, "spec_hash": found.spec.spec_hash} for key, found in specs.items()]})
         return 0
+    mark = "✓" if out().encoding.lower().startswith("utf") else "ok"
     for key, found in specs.items():
-        out().print(f"[green]✓[/] {key}  [dim]{found.path.name}  {found.spec.spec_hash[:12]}[/]", highlight=False)
+        done = Text.assemble((mark, "green"), f" {key}  ", (f"{found.path.name}  {found.spec.spec_hash[:12]}", "dim"))
+        out().print(done, soft_wrap=True)
     return 0
 
 
@@ -55,7 +58,9 @@ def list_experiments(
         return 0
     width = max(len(key) for key in specs)
     for key, found in specs.items():
-        out().print(f"{key:<{width}}  {found.spec.version:<8} {found.spec.name}", highlight=False, markup=False)
+        says = found.spec.name or found.spec.hypothesis or found.spec.description
+        line = Text(f"{key:<{width}}  {found.spec.kind:<8} {found.spec.version:<8} {says}".rstrip())
+        out().print(line, no_wrap=True, overflow="ellipsis")
     return 0
 
 
@@ -71,22 +76,13 @@ def show(
     if as_json:
         print_json(found.spec.model_dump(mode="json", exclude_defaults=True))
     elif raw:
-        out().file.write(yaml.safe_dump(dict(found.raw), sort_keys=False, allow_unicode=True))
+        print_data(yaml.safe_dump(dict(found.raw), sort_keys=False, allow_unicode=True).rstrip("\n"))
     else:
         import_module("fairtrial.reports.spec_text").render_spec(found.spec, out())
     return 0
 
 
-def schema() -> int:
+def schema(as_json: Json = False) -> int:  # noqa: ARG001 - JSON is all it prints; every verb takes the switch
     """Print the JSON Schema of a spec, for editors and CI."""
     print_json(spec_schema())
-    return 0
-
-
-def version(as_json: Json = False) -> int:
-    """Print the version."""
-    if as_json:
-        print_json({"version": __version__})
-    else:
-        out().print(__version__, highlight=False)
     return 0

@@ -37,6 +37,9 @@ class Evidence:
         min_days_met: Whether the shortest run has been reached.
         max_days_reached: Whether the longest run has been reached.
         live: Whether units are being assigned now.
+        gave_up: Whether the primary result lies below this look's futility bound; None where there is no such bound.
+        error_controlled: Whether the plan's method controls how often it errs; a Bayesian one does not, and its
+            intervals are credible ones.
     """
 
     invalid: tuple[str, ...]
@@ -58,6 +61,8 @@ class Evidence:
     min_days_met: bool
     max_days_reached: bool
     live: bool
+    gave_up: bool | None = None
+    error_controlled: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

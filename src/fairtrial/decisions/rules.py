@@ -119,6 +119,8 @@ def _futile(e: Evidence, p: Policy) -> bool:
 
 
 def _going_on(e: Evidence, p: Policy) -> bool:
+    if e.gave_up:
+        return False
     return e.looks_left and (e.conditional_power is None or e.conditional_power >= p.futility_power)
 
 

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fairtrial.decisions.decision import State, Verdict
 from fairtrial.decisions.evidence import Evidence, Policy
 from fairtrial.stats.result import Interval
+
+CREDIBLE_STEPS: Mapping[str, tuple[str, ...]] = {
+    "plan_incomplete": (
+        "Let the experiment run until its plan is complete.",
+        "Do not stop on a good or a bad day: no error rate is controlled here, and every look more is a chance more to stop on luck.",
+    ),
+    "futile": ("Do not launch: given the model and its prior, an effect worth launching is improbable.", "Try a bolder change."),
+}
+"""Next steps of a Bayesian plan, where those of a plan that controls its error would claim too much."""
+
+LAUNCHES = frozenset({"strong", "practical", "small"})
+MEASURE_IT = "How often this rule launches a change without effect is not controlled: `fairtrial oc` measures it."
 
 
 def reasoning(rule: str, evidence: Evidence, policy: Policy) -> tuple[str, ...]:
@@ -18,7 +32,11 @@ def reasoning(rule: str, evidence: Evidence, policy: Policy) -> tuple[str, ...]:
         measured = [_on_interval(evidence, policy), *_on_size(evidence, policy)]
     sentences += [*guardrails, *measured] if rule in {"1", "4"} else [*measured, *guardrails]
     if not evidence.planned:
-        sentences.append("no plan was recorded, so the data is read as complete")
+        sentences.append(
+            "no plan was recorded, so the data is read as complete"
+            if evidence.plan_complete
+            else "no size was planned, and what ends the plan has not come yet"
+        )
     elif not evidence.plan_complete:
         sentences.append("the plan is not complete" if evidence.fixed_horizon else "the plan has looks left")
     if not evidence.min_days_met:
@@ -26,6 +44,9 @@ def reasoning(rule: str, evidence: Evidence, policy: Policy) -> tuple[str, ...]:
     if rule in {"9", "10"} and evidence.looks_left and evidence.conditional_power is not None:
         left, side = f"{evidence.conditional_power:.2f}", "at least" if rule == "9" else "below"
         sentences.append(f"the power left at the planned MDE is {left}, {side} the {policy.futility_power:g} that is worth going on for")
+    if rule in {"9", "10"} and evidence.looks_left and evidence.gave_up is not None:
+        side = "below" if evidence.gave_up else "not below"
+        sentences.append(f"the result is {side} the futility bound of this look")
     return tuple(sentences)
 
 
@@ -54,8 +75,12 @@ def next_steps(verdict: Verdict | None, reason: str, state: State, evidence: Evi
         "inconclusive": ("Do not launch on this evidence.", "Plan a larger test, use a covariate, or choose a more sensitive metric."),
     }
     chosen = steps[reason]
+    if reason == "futile" and evidence.looks_left and evidence.gave_up:
+        chosen = ("Stop: the plan gives up below this look's futility bound.", "Try a bolder change.")
     if reason == "futile" and evidence.looks_left and evidence.conditional_power is not None:
         chosen = ("Stop: the looks that are left would hardly show the planned effect, were it true.", "Try a bolder change.")
+    if not evidence.error_controlled:
+        chosen = (*CREDIBLE_STEPS.get(reason, chosen), *((MEASURE_IT,) if reason in LAUNCHES else ()))
     if verdict == "ROLLBACK":
         chosen = ("Take the treatment off now.", *chosen)
     if verdict == "LAUNCH" and evidence.guardrails == "WARNING":
@@ -76,15 +101,16 @@ def _on_interval(evidence: Evidence, policy: Policy) -> str:
     interval = evidence.interval
     if interval is None:
         return ""
+    which = "interval" if evidence.error_controlled else "credible interval"
     null = -policy.margin if policy.objective == "non_inferiority" else 0.0
     what = f"the margin -{policy.margin:g}" if policy.objective == "non_inferiority" else "0"
     if evidence.significant and interval.low > null:
-        return f"the improvement's interval lies above {what}"
+        return f"the improvement's {which} lies above {what}"
     if interval.high < null:
-        return f"the improvement's interval lies below {what}: the treatment does worse"
+        return f"the improvement's {which} lies below {what}: the treatment does worse"
     if not evidence.significant and interval.excludes(null):
         return f"the improvement's interval excludes {what}, but the exact test on these small counts is not significant"
-    return f"the improvement's interval includes {what}"
+    return f"the improvement's {which} includes {what}"
 
 
 def _on_size(evidence: Evidence, policy: Policy) -> list[str]:

@@ -41,6 +41,7 @@ def check_allocation(
     allocation: Literal["fixed", "adaptive", "unknown"],
     *,
     what: str = "units",
+    paired: bool = False,
 ) -> tuple[SrmCheck, list[Finding]]:
     """Compare arm sizes with the planned shares.
 
@@ -49,7 +50,11 @@ def check_allocation(
         shares: Planned shares by arm; None when they are not fixed or not known.
         allocation: Why `shares` may be None.
         what: What was counted, for the sentence.
+        paired: Whether units come in pairs, one in each arm: the arms are then of one size by design.
     """
+    if paired:
+        reason = "every pair has one unit in each arm, so the arms are of one size by design"
+        return SrmCheck(status="skipped", chi_square=None, df=None, p_value=None, reason=reason), []
     if shares is None:
         reason = "shares move by design" if allocation == "adaptive" else "the planned shares were not recorded"
         check = SrmCheck(status="skipped", chi_square=None, df=None, p_value=None, reason=reason)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from fairtrial.diagnostics.finding import Finding, Severity
+from fairtrial.stats.exact import binomial_exact_p
 from fairtrial.stats.reading import Intake
 
 TWO_ARMS_LIMIT = 0.001
 """Share of units in two arms above which the comparison is not to be trusted."""
+
+UNPAIRED_LIMIT = 0.001
+"""p-value below which rows without a partner come from one arm more often than chance would have it."""
 
 UNKNOWN_EVENTS_LIMIT = 0.05
 """Share of events of unknown units above which the join is suspect."""
@@ -41,6 +45,8 @@ def _units(intake: Intake) -> list[Finding]:
                 numbers={"rows": intake.rows, "units": intake.units},
             )
         )
+    if intake.unpaired:
+        found.append(_unpaired(intake))
     if intake.clusters:
         named = ", ".join(f"{column} ({groups:,} values)" for column, groups in intake.clusters.items())
         found.append(
@@ -62,6 +68,22 @@ def _units(intake: Intake) -> list[Finding]:
             )
         )
     return found
+
+
+def _unpaired(intake: Intake) -> Finding:
+    """Rows that lost their pair: where the arms lose unequally, the pairs that are left are no longer chosen by chance."""
+    lost = sum(intake.unpaired.values())
+    p_value = binomial_exact_p(max(intake.unpaired.values()), lost, 0.5)
+    differs = p_value < UNPAIRED_LIMIT
+    listed = ", ".join(f"{arm} {rows:,}" for arm, rows in intake.unpaired.items())
+    unequal = f", more often in one arm than in the other (p = {p_value:.2g})" if differs else ""
+    return Finding(
+        code="incomplete_pairs",
+        severity="critical" if differs else "warning",
+        message=f"{lost:,} rows have no partner in the other arm and were left out ({listed}){unequal}.",
+        action="Find out why the partners are missing: pairs that are lost because of the treatment bias the comparison.",
+        numbers={"rows": lost, "p_value": p_value, **intake.unpaired},
+    )
 
 
 def _rows(intake: Intake) -> list[Finding]:

@@ -11,12 +11,13 @@ SUSPICIOUS_LIFT = 1.0
 """A lift of more than 100% is more often a bug than a breakthrough (Twyman's law)."""
 
 
-def check_results(estimates: Mapping[tuple[str, str], Estimate], *, planned: bool) -> list[Finding]:
+def check_results(estimates: Mapping[tuple[str, str], Estimate], *, planned: bool, complete: bool = True) -> list[Finding]:
     """Findings on estimates, by metric and treatment.
 
     Args:
         estimates: The comparisons that could be made.
         planned: Whether the plan called for a size.
+        complete: Whether the data was read as complete: a plan without a size may have another end.
     """
     found: list[Finding] = []
     if not planned:
@@ -24,7 +25,7 @@ def check_results(estimates: Mapping[tuple[str, str], Estimate], *, planned: boo
             Finding(
                 code="no_plan",
                 severity="warning",
-                message="No sample size was planned, so the data was read as complete.",
+                message="No sample size was planned" + (", so the data was read as complete." if complete else "."),
                 action="Declare plan.sample_size, or plan.mde with plan.baseline: an open end invites stopping on a good day.",
             )
         )

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fairtrial.evaluation.control import AnyLook, Belief, Control, SingleLook
+from fairtrial.evaluation.control import AnyLook, Belief, Control, PlannedLook, SingleLook
+from fairtrial.evaluation.sequence import Compared, any_look
 from fairtrial.metrics import ArmContrast, Family, Metric
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.metric import MetricSpec
@@ -89,14 +90,16 @@ def sides_of(
 
 def grouped(spec: ExperimentSpec, ready: Iterable[Member]) -> Iterable[list[Member]]:
     """Comparisons by the same formula, on the same side, with the same promise."""
-    groups: dict[tuple[Family, Alternative, bool], list[Member]] = {}
+    groups: dict[tuple[Family, Alternative, str], list[Member]] = {}
     for member in ready:
         metric = member[0]
-        groups.setdefault((metric.family, sided(spec, metric.spec), metric.spec.role == "guardrail"), []).append(member)
+        # a binding futility bound gives the primary metric a boundary of its own
+        promise = metric.spec.role if metric.spec.role == "guardrail" or spec.plan.sequential.binding else ""
+        groups.setdefault((metric.family, sided(spec, metric.spec), promise), []).append(member)
     return groups.values()
 
 
-def batch_of(spec: ExperimentSpec, members: Sequence[Member], planned_looks: Control | None) -> Batch:
+def batch_of(spec: ExperimentSpec, members: Sequence[Member], planned_looks: PlannedLook | None) -> Batch:
     """The batch of one group's members.
 
     Args:
@@ -107,11 +110,11 @@ def batch_of(spec: ExperimentSpec, members: Sequence[Member], planned_looks: Con
     family, alternative = members[0][0].family, sided(spec, members[0][0].spec)
     contrast = family.contrast([member[2] for member in members], [member[3] for member in members])
     effects = np.array([planned_effect(spec, member[0].spec, contrast, i) for i, member in enumerate(members)])
-    control = _control(spec, members[0][0].spec, effects, planned_looks)
+    control = control_of(spec, [(member[0].spec, member[1]) for member in members], effects, planned_looks)
     margins = np.array([null_effect(spec, member[0].spec) for member in members])
     raw = contrast.p_value(alternative=alternative, margin=margins)
     small = np.zeros(raw.shape, dtype=np.bool_)
-    if isinstance(contrast, ProportionContrast):
+    if isinstance(contrast, ProportionContrast) and not isinstance(control, AnyLook):
         small = contrast.small_counts & (margins == 0.0) & ~contrast.undefined
         raw = np.where(small, fisher_exact_p(contrast, where=small, alternative=alternative), raw)
     return Batch(
@@ -127,14 +130,21 @@ def batch_of(spec: ExperimentSpec, members: Sequence[Member], planned_looks: Con
     )
 
 
-def _control(spec: ExperimentSpec, metric: MetricSpec, effects: Floats, planned_looks: Control | None) -> Control:
-    """What the comparisons of a metric promise; guardrails are watched, at every look where that is the plan."""
-    method = spec.plan.method
-    if method == "always_valid" or (method == "hybrid" and metric.role == "guardrail"):
-        return AnyLook(effects=effects)
-    if method == "bayesian" and metric.role != "guardrail":
+def control_of(spec: ExperimentSpec, compared: Compared, effects: Floats, planned_looks: PlannedLook | None) -> Control:
+    """What comparisons promise; guardrails are watched, at every look where that is the plan.
+
+    Args:
+        spec: The experiment.
+        compared: Metric and treatment of each; all guardrails or none, and under a binding bound all of one role.
+        effects: The smallest effect that matters of each, in its unit.
+        planned_looks: The control of this look in a plan with planned looks; None in others.
+    """
+    method, role = spec.plan.method, compared[0][0].role
+    if method == "always_valid" or (method == "hybrid" and role == "guardrail"):
+        return any_look(spec, compared, effects)
+    if method == "bayesian" and role != "guardrail":
         return Belief()
-    return planned_looks if planned_looks is not None and metric.role != "guardrail" else SingleLook()
+    return planned_looks.for_role(role) if planned_looks is not None and role != "guardrail" else SingleLook()
 
 
 def planned_effect(spec: ExperimentSpec, metric: MetricSpec, contrast: ArmContrast, index: int) -> float:

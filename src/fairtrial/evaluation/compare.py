@@ -19,18 +19,19 @@ from numpy.typing import NDArray
 from scipy import special
 
 from fairtrial.evaluation.batch import Batch, Member, Pair, batch_of, grouped, null_effect, sided, sides_of
-from fairtrial.evaluation.control import AnyLook, Control
+from fairtrial.evaluation.control import AnyLook, PlannedLook
 from fairtrial.evaluation.corrections import Claim, Level, corrected
 from fairtrial.evaluation.credible import believe, best_arm
+from fairtrial.evaluation.exact_rates import ExactRates
 from fairtrial.evaluation.own_values import control_sds, treatment_intervals
 from fairtrial.evaluation.rowwise import UnitResult, UnitTask, compare_units, is_of_units, make_task
 from fairtrial.evaluation.scorecard import PosteriorSummary
+from fairtrial.evaluation.sequence import any_look
 from fairtrial.metrics import ArmContrast, Metric
 from fairtrial.metrics.family import Means
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.plan import LiftMethod
 from fairtrial.stats.contrast import MeanContrast
-from fairtrial.stats.lift import lift_interval
 from fairtrial.stats.proportion_intervals import wilson_interval
 from fairtrial.stats.proportions import ProportionContrast
 from fairtrial.stats.reading import ArmStats
@@ -69,7 +70,7 @@ class Compared:
 
 
 def compare(
-    spec: ExperimentSpec, metrics: Sequence[Metric], arms: Mapping[str, ArmStats], planned_looks: Control | None = None
+    spec: ExperimentSpec, metrics: Sequence[Metric], arms: Mapping[str, ArmStats], planned_looks: PlannedLook | None = None
 ) -> Compared:
     """Estimate every metric for every treatment, corrected as the plan declares.
 
@@ -114,7 +115,7 @@ def compare(
             if any(metric == spec.primary.key for metric, _ in batch.pairs):
                 best = best_arm(spec, batch)
         else:
-            results.update(_estimates(spec, batch, levels))
+            results.update(estimates_of(spec, batch, levels))
         intervals.update(_treatment_intervals(batch, spec.plan.alpha))
         spreads.update(_control_sds(batch))
         watch.update(_watch(spec, batch))
@@ -158,14 +159,21 @@ def _claims(batches: Sequence[Batch], of_units: Sequence[UnitResult]) -> dict[Pa
     return claims
 
 
-def _estimates(spec: ExperimentSpec, batch: Batch, levels: Mapping[Pair, Level]) -> dict[Pair, Estimate | Unavailable]:
+def estimates_of(spec: ExperimentSpec, batch: Batch, levels: Mapping[Pair, Level]) -> dict[Pair, Estimate | Unavailable]:
+    """Estimates of a batch, each at its level, or why there is none.
+
+    Args:
+        spec: The experiment.
+        batch: Comparisons by one formula, of a plan that is not Bayesian.
+        levels: Where each stands after correction, by metric and treatment.
+    """
     contrast = batch.contrast
     alphas = np.array([levels[pair].alpha for pair in batch.pairs])
     low, high = batch.control.interval(contrast, alpha=alphas, alternative=batch.alternative)
     method = _lift_method(spec.plan.lift_method, contrast)
-    nominal = batch.control.nominal(contrast, alpha=alphas, alternative=batch.alternative)
-    lifts = lift_interval(contrast, alpha=nominal, alternative=batch.alternative, method=method)
-    any_look = "msprt" if isinstance(batch.control, AnyLook) else None
+    lifts = batch.control.lift(contrast, alpha=alphas, alternative=batch.alternative, method=method)
+    sequence = batch.control.method if isinstance(batch.control, AnyLook) else None
+    exact = isinstance(batch.control, ExactRates)
     theta, saved = _adjustment(batch)
     statistics, errors = _standardised(batch)
     columns = zip(
@@ -201,7 +209,7 @@ def _estimates(spec: ExperimentSpec, batch: Batch, levels: Mapping[Pair, Level])
             interval=Interval(low=ends[0], high=ends[1]),
             p_value=p,
             std_error=error,
-            statistic=None if small else statistic,
+            statistic=None if small or exact else statistic,
             df=df if math.isfinite(df) else None,
             control=control,
             treatment=treatment,
@@ -210,11 +218,11 @@ def _estimates(spec: ExperimentSpec, batch: Batch, levels: Mapping[Pair, Level])
             alpha=level.alpha,
             alternative=batch.alternative,
             margin=margin,
-            method="fisher_exact" if small else any_look or batch.family.test_name(margin),
-            interval_method="msprt" if any_look else batch.family.interval_method,
+            method="fisher_exact" if small else sequence or batch.family.test_name(margin),
+            interval_method=sequence or batch.family.interval_method,
             lift=treatment / control - 1.0 if control > 0 else None,
             lift_interval=Interval(low=lift[1], high=lift[2]) if bounded else None,
-            lift_method=method if bounded else None,
+            lift_method=(sequence if exact else method) if bounded else None,
             p_adjusted=level.p_adjusted,
             correction=level.correction,
             error_control=batch.control.name,
@@ -233,9 +241,10 @@ def _why_not(batch: Batch, index: int) -> Unavailable:
 
 def _watch(spec: ExperimentSpec, batch: Batch) -> dict[str, Interval]:
     """Always-valid intervals of the primary metric, whatever the plan's method: harm may be looked for at any time."""
-    control, shared = AnyLook(effects=batch.effects), np.full(len(batch.pairs), spec.plan.alpha / len(spec.treatments))
     if spec.primary.key not in {metric for metric, _ in batch.pairs}:
         return {}
+    shared = np.full(len(batch.pairs), spec.plan.alpha / len(spec.treatments))
+    control = any_look(spec, [(spec.metric(metric), treatment) for metric, treatment in batch.pairs], batch.effects)
     low, high = control.interval(batch.contrast, alpha=shared, alternative="two-sided")
     ends = zip(batch.pairs, low.tolist(), high.tolist(), strict=True)
     return {t: Interval(low=a, high=b) for (metric, t), a, b in ends if metric == spec.primary.key and not math.isnan(a)}
@@ -253,6 +262,10 @@ def _adjustment(batch: Batch) -> tuple[list[float | None], list[float | None]]:
 
 def _treatment_intervals(batch: Batch, alpha: float) -> dict[Pair, Interval]:
     contrast = batch.contrast
+    if isinstance(contrast, ProportionContrast) and isinstance(batch.control, ExactRates):
+        low, high = batch.control.own_rate(contrast, alpha=alpha)
+        rates = zip(batch.pairs, low.tolist(), high.tolist(), contrast.n_treatment, strict=True)
+        return {pair: Interval(low=least, high=most) for pair, least, most, n in rates if n > 0}
     if isinstance(contrast, ProportionContrast):
         levels = _own_levels(batch, alpha)
         counts = zip(batch.pairs, contrast.successes_treatment, contrast.n_treatment, levels, strict=True)
@@ -267,7 +280,7 @@ def _treatment_intervals(batch: Batch, alpha: float) -> dict[Pair, Interval]:
 def _own_levels(batch: Batch, alpha: float) -> Floats:
     """Level at which the interval of the treatment's own value stands: that of one look, or of any."""
     if isinstance(batch.control, AnyLook):
-        return batch.control.nominal_of(batch.contrast.treatment_variance, alpha=alpha)
+        return batch.control.nominal_of(batch.contrast, alpha=alpha)
     return np.full(len(batch.pairs), alpha)
 
 

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from scipy import special
 
 from fairtrial.metrics import ArmContrast
+from fairtrial.spec.metric import Role
+from fairtrial.stats.lift import LiftBounds, LiftMethod, lift_interval
 from fairtrial.stats.proportions import ProportionContrast
 from fairtrial.stats.result import Alternative, ErrorControl
-from fairtrial.stats.sequential.confidence_sequences import MIN_ARM_UNITS, few_events
+from fairtrial.stats.sequential.confidence_sequences import MIN_ARM_UNITS, Mixture, few_events
 from fairtrial.stats.sequential.levels import SMALLEST_LEVEL, LookLevels
 from fairtrial.stats.sequential.msprt import msprt_batch
 
@@ -45,8 +47,8 @@ class Control(Protocol):
         """Ends of the effects' intervals at `alpha`, of the batch's shape; NaN where undefined."""
         ...
 
-    def nominal(self, contrast: ArmContrast, *, alpha: Floats, alternative: Alternative) -> Floats:
-        """The level at which an interval of a single look reaches as far; for the lift's interval."""
+    def lift(self, contrast: ArmContrast, *, alpha: Floats, alternative: Alternative, method: LiftMethod) -> LiftBounds:
+        """Ends of the lifts' intervals at `alpha`, by `method` where the promise leaves a choice."""
         ...
 
 
@@ -64,9 +66,9 @@ class SingleLook:
         """The contrast's own interval."""
         return contrast.interval(alpha=alpha, alternative=alternative)
 
-    def nominal(self, contrast: ArmContrast, *, alpha: Floats, alternative: Alternative) -> Floats:  # noqa: ARG002 a protocol's
-        """`alpha` itself."""
-        return alpha
+    def lift(self, contrast: ArmContrast, *, alpha: Floats, alternative: Alternative, method: LiftMethod) -> LiftBounds:
+        """The lift's own interval."""
+        return lift_interval(contrast, alpha=np.maximum(alpha, SMALLEST_LEVEL), alternative=alternative, method=method)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +85,12 @@ class Belief:
         """The interval under a flat prior, which is the contrast's own."""
         return contrast.interval(alpha=alpha, alternative=alternative)
 
-    def nominal(self, contrast: ArmContrast, *, alpha: Floats, alternative: Alternative) -> Floats:  # noqa: ARG002 a protocol's
-        """`alpha` itself."""
-        return alpha
+    def lift(self, contrast: ArmContrast, *, alpha: Floats, alternative: Alternative, method: LiftMethod) -> LiftBounds:
+        """The lift's own interval."""
+        return lift_interval(contrast, alpha=np.maximum(alpha, SMALLEST_LEVEL), alternative=alternative, method=method)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class AnyLook:
     """Any look at any time: the normal mixture's p-value and interval.
 
@@ -98,10 +100,17 @@ class AnyLook:
     Attributes:
         effects: What each comparison is tuned to, > 0, in the metric's unit: the standard deviation
             of the mixing distribution.
+        tuned: Where a sequence is tuned to units instead: what its intervals are tightest for.
     """
 
     effects: Floats
+    tuned: Mixture | None = None
     name: Literal["always_valid"] = "always_valid"
+
+    @property
+    def method(self) -> str:
+        """Name of the sequence."""
+        return "msprt" if self.tuned is None else "asymptotic_sequence"
 
     def too_early(self, contrast: ArmContrast) -> NDArray[np.bool_]:
         """Where there is too little yet for the normal distribution."""
@@ -115,31 +124,32 @@ class AnyLook:
         """This look's p-value."""
         variance, known = self._variance(contrast)
         effect = np.where(known, contrast.effect, 0.0)
-        look = msprt_batch(effect, variance, tau2=self._mixing(known), null=margin, alternative=alternative)
+        tau2 = self._mixing(contrast, variance, known, alternative)
+        look = msprt_batch(effect, variance, tau2=tau2, null=margin, alternative=alternative)
         return np.where(known & ~np.isnan(raw), look.p_value, np.nan)
 
     def interval(self, contrast: ArmContrast, *, alpha: Floats, alternative: Alternative) -> tuple[Floats, Floats]:
         """The effects that the mixture does not rule out, with each arm's own variance."""
         variance, known = self._variance(contrast)
         effect = np.where(known, contrast.effect, 0.0)
-        look = msprt_batch(effect, variance, tau2=self._mixing(known), alpha=alpha, alternative=alternative)
+        tau2 = self._mixing(contrast, variance, known, alternative)
+        look = msprt_batch(effect, variance, tau2=tau2, alpha=alpha, alternative=alternative)
         return np.where(known, look.low, np.nan), np.where(known, look.high, np.nan)
 
-    def nominal(self, contrast: ArmContrast, *, alpha: Floats, alternative: Alternative) -> Floats:
-        """The normal tail (both tails, when two-sided) beyond the interval's reach in standard errors."""
+    def lift(self, contrast: ArmContrast, *, alpha: Floats, alternative: Alternative, method: LiftMethod) -> LiftBounds:
+        """The lift's interval that reaches as many standard errors as the effect's."""
         variance, known = self._variance(contrast)
-        return np.where(known, self._tail(variance, known, alpha, alternative), np.nan)
+        tau2 = self._mixing(contrast, variance, known, alternative)
+        level = np.where(known, _tail(variance, tau2, alpha, alternative), np.nan)
+        return lift_interval(contrast, alpha=level, alternative=alternative, method=method)
 
-    def nominal_of(self, variance: Floats, *, alpha: float) -> Floats:
-        """The same, two-sided, for values of the given variances, one for each comparison."""
+    def nominal_of(self, contrast: ArmContrast, *, alpha: float) -> Floats:
+        """Level of a single look whose two-sided interval of the treatment's own value reaches as far as this one's."""
+        variance = contrast.treatment_variance
         known = np.isfinite(variance) & (variance > 0.0) & np.isfinite(self.effects)
-        level = np.full(variance.shape, alpha)
-        return np.where(known, self._tail(np.where(known, variance, 1.0), known, level, "two-sided"), alpha)
-
-    def _tail(self, variance: Floats, known: NDArray[np.bool_], alpha: Floats, alternative: Alternative) -> Floats:
-        look = msprt_batch(np.zeros(variance.shape), variance, tau2=self._mixing(known), alpha=alpha, alternative=alternative)
-        reach = (look.high if alternative != "greater" else -look.low) / np.sqrt(variance)
-        return np.maximum(special.ndtr(-reach) * (2.0 if alternative == "two-sided" else 1.0), SMALLEST_LEVEL)
+        own = np.where(known, variance, 1.0)
+        tau2 = self._mixing(contrast, own, known, "two-sided")
+        return np.where(known, _tail(own, tau2, np.full(variance.shape, alpha), "two-sided"), alpha)
 
     def _variance(self, contrast: ArmContrast) -> tuple[Floats, NDArray[np.bool_]]:
         """Variance of the effect with each arm's own variance (1 where unknown), and where it is known."""
@@ -148,8 +158,19 @@ class AnyLook:
         known &= np.isfinite(variance) & (variance > 0.0) & np.isfinite(self.effects)
         return np.where(known, variance, 1.0), known
 
-    def _mixing(self, known: NDArray[np.bool_]) -> Floats:
-        return np.square(np.where(known, self.effects, 1.0))
+    def _mixing(self, contrast: ArmContrast, variance: Floats, known: NDArray[np.bool_], alternative: Alternative) -> Floats:
+        """Variance of the mixing distribution: fixed, or in step with the units where it is tuned to them."""
+        if self.tuned is None:
+            return np.square(np.where(known, self.effects, 1.0))
+        units = np.where(known, contrast.n_control + contrast.n_treatment, 1.0)
+        return self.tuned.tau2_at(variance, units, alternative=alternative)
+
+
+def _tail(variance: Floats, tau2: Floats, alpha: Floats, alternative: Alternative) -> Floats:
+    """The normal tail (both tails, when two-sided) beyond an always-valid interval's reach in standard errors."""
+    look = msprt_batch(np.zeros(variance.shape), variance, tau2=tau2, alpha=alpha, alternative=alternative)
+    reach = (look.high if alternative != "greater" else -look.low) / np.sqrt(variance)
+    return np.maximum(special.ndtr(-reach) * (2.0 if alternative == "two-sided" else 1.0), SMALLEST_LEVEL)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,10 +183,17 @@ class PlannedLook:
 
     Attributes:
         levels: The levels of this look.
+        gained: Those of the primary metric where binding futility has brought its boundary down; other metrics
+            gave nobody up by their own value and keep `levels`.
     """
 
     levels: LookLevels
+    gained: LookLevels | None = None
     name: Literal["group_sequential"] = "group_sequential"
+
+    def for_role(self, role: Role) -> PlannedLook:
+        """How a metric of that role is read at this look."""
+        return PlannedLook(levels=self.gained) if role == "primary" and self.gained is not None else self
 
     def p_value(self, contrast: ArmContrast, raw: Floats, *, alternative: Alternative, margin: Floats) -> Floats:  # noqa: ARG002 a protocol's
         """Repeated p-values; NaN where `raw` is."""
@@ -175,6 +203,6 @@ class PlannedLook:
         """The contrast's own interval at this look's level."""
         return contrast.interval(alpha=self.levels.nominal(alpha), alternative=alternative)
 
-    def nominal(self, contrast: ArmContrast, *, alpha: Floats, alternative: Alternative) -> Floats:  # noqa: ARG002 a protocol's
-        """This look's levels."""
-        return self.levels.nominal(alpha)
+    def lift(self, contrast: ArmContrast, *, alpha: Floats, alternative: Alternative, method: LiftMethod) -> LiftBounds:
+        """The lift's own interval at this look's level."""
+        return lift_interval(contrast, alpha=self.levels.nominal(alpha), alternative=alternative, method=method)

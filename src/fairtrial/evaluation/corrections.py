@@ -4,7 +4,8 @@ The primary metric's treatments are a family, the secondary metrics' comparisons
 guardrails are in none, so that no warning is lost. A gate joins the two: secondary
 metrics are then tested with the alpha that the primary metric hands on. Corrections
 read p-values alone, whatever test or look they come from; only Dunnett's also needs how much
-of each comparison's error is the control's, and is kept to a single look.
+of each comparison's error is the control's, and is kept to a single look; and a weighted Bonferroni's
+the weights that the spec gives its treatments and secondary metrics, over their sum.
 
 References: Dunnett (1955), JASA 50, 1096-1121; Dmitrienko, Tamhane & Bretz (2009),
 Multiple Testing Problems in Pharmaceutical Statistics, ch. 5 (gatekeeping).
@@ -23,9 +24,10 @@ from fairtrial.evaluation.batch import Pair
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.metric import Role
 from fairtrial.spec.plan import Correction
+from fairtrial.spec.weights import weights_of
 from fairtrial.stats.gatekeeping import gatekeep_roles
 from fairtrial.stats.many_to_one import many_to_one
-from fairtrial.stats.multiplicity import adjust
+from fairtrial.stats.multiplicity import adjust, adjust_weighted_bonferroni
 from fairtrial.stats.result import Alternative
 from fairtrial.stats.tails import critical_value, p_value_of
 
@@ -88,7 +90,7 @@ def corrected(spec: ExperimentSpec, claims: Mapping[Pair, Claim]) -> dict[Pair, 
     for role, method in families:
         family = _family(spec, claims, (role,))
         if len(family) > 1 and method != "none":
-            levels |= _one_family(claims, family, method, plan.alpha)
+            levels |= _one_family(spec, claims, family, method)
     return levels
 
 
@@ -97,12 +99,17 @@ def _family(spec: ExperimentSpec, claims: Mapping[Pair, Claim], roles: Sequence[
     return [pair for pair, claim in claims.items() if pair[0] in keys and not math.isnan(claim.p_value)]
 
 
-def _one_family(claims: Mapping[Pair, Claim], family: Sequence[Pair], method: Correction, alpha: float) -> dict[Pair, Level]:
-    if method == "dunnett":
-        return _dunnett(claims, family, alpha)
-    if method == "none":
-        return {}
-    adjusted = adjust([claims[pair].p_value for pair in family], method, alpha=alpha)
+def _one_family(spec: ExperimentSpec, claims: Mapping[Pair, Claim], family: Sequence[Pair], method: Correction) -> dict[Pair, Level]:
+    alpha, p_values = spec.plan.alpha, [claims[pair].p_value for pair in family]
+    match method:
+        case "none":
+            return {}
+        case "dunnett":
+            return _dunnett(claims, family, alpha)
+        case "weighted-bonferroni":
+            adjusted = adjust_weighted_bonferroni(p_values, weights_of(family, spec.metrics, spec.arms), alpha=alpha)
+        case _:
+            adjusted = adjust(p_values, method, alpha=alpha)
     return _named(family, adjusted.p_adjusted.tolist(), adjusted.local_alpha.tolist(), method)
 
 

@@ -157,10 +157,11 @@ def _posterior(spec: ExperimentSpec, batch: Batch, mass: float) -> PosteriorBatc
             mass=mass,
             rope=rope,
         )
-    return normal_ab_of_contrast(contrast, prior=_normal_prior(declared), mass=mass, rope=rope)
+    return normal_ab_of_contrast(contrast, prior=normal_prior(declared), mass=mass, rope=rope)
 
 
-def _normal_prior(declared: BayesianSpec) -> NormalPrior:
+def normal_prior(declared: BayesianSpec) -> NormalPrior:
+    """The prior of everything but plain proportions: on the lift, or flat on the effect."""
     if declared.lift_prior_sd is None:
         return NormalPrior(sd=None, scale="effect")
     return NormalPrior(mean=declared.lift_prior_mean, sd=declared.lift_prior_sd, scale="lift")

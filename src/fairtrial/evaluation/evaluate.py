@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from fairtrial._version import __version__
 from fairtrial.decisions import Decision, best_treatment, decide
 from fairtrial.diagnostics import Finding, check_allocation, check_intake, check_outcomes, check_results
 from fairtrial.errors import DataError, UnknownNameError
+from fairtrial.evaluation.card import arm_summaries, by_severity, comparison_of, heading_of
 from fairtrial.evaluation.compare import Compared, Pair, compare
 from fairtrial.evaluation.credible import loss_is_small
-from fairtrial.evaluation.evidence import Situation, gather_evidence, improvement, policy_of, read_direction
+from fairtrial.evaluation.evidence import Situation, gather_evidence, improvement, policy_of
+from fairtrial.evaluation.factorial import factor_effects, factorial_findings
 from fairtrial.evaluation.guard import read_guardrails
 from fairtrial.evaluation.looks import Look, standing
-from fairtrial.evaluation.planned_looks import after_stop, planned_looks, power_left
-from fairtrial.evaluation.scorecard import ArmSummary, Comparison, Guardrail, Incremental, LookStatus, PlanStatus, Scorecard
+from fairtrial.evaluation.planned_looks import after_stop, giving_up, gone_on, planned_looks, power_left
+from fairtrial.evaluation.scorecard import Comparison, Guardrail, Incremental, LookStatus, PlanStatus, Scorecard
+from fairtrial.evaluation.segment_findings import segment_findings
+from fairtrial.evaluation.segments import read_segments
+from fairtrial.evaluation.sequence import sequence_status
 from fairtrial.evaluation.status import plan_status
 from fairtrial.metrics import build_metrics
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.metric import adds_up
 from fairtrial.stats.reading import Reading
-from fairtrial.stats.result import Estimate, Interval, Unavailable
-
-SCHEMA_VERSION = 1
+from fairtrial.stats.result import Estimate, Interval
 
 
 def evaluate(spec: ExperimentSpec, reading: Reading, looks: Sequence[Look] = (), *, as_of: dt.datetime | None = None) -> Scorecard:
@@ -46,51 +49,51 @@ def evaluate(spec: ExperimentSpec, reading: Reading, looks: Sequence[Look] = (),
     metrics = build_metrics(spec)
     control, look = planned_looks(spec, units, looks, as_of)
     compared = compare(spec, metrics, reading.arms, control)
-    srm, findings = check_allocation(units, spec.shares, spec.allocation)
+    look = giving_up(spec, compared.results, units, look)
+    srm, findings = check_allocation(units, spec.shares, spec.allocation, paired=spec.paired)
     findings += _triggered(spec, reading)
     findings += check_intake(reading.intake)
+    findings += gone_on(spec, looks)
+    factorial = factor_effects(spec, metrics, reading.arms)
+    findings += factorial_findings(spec, factorial, reading.arms)
     findings += check_outcomes(reading.arms, [metric.key for metric in spec.metrics])
     status, planned = _status(spec, compared, units, as_of, look)
     findings += check_results(
         {pair: result for pair, result in compared.results.items() if isinstance(result, Estimate)},
         planned=status.planned_from != "none",
+        complete=status.complete,
     )
+    segments = read_segments(spec, metrics, reading, compared.results, look)
+    findings += segment_findings(segments)
     comparisons = _comparisons(spec, compared, look)
     critical = tuple(finding.message for finding in findings if finding.severity == "critical")
     situation = Situation(status=status, invalid=critical, units=units, live=_live(spec, as_of))
     decisions = _decisions(spec, compared, comparisons, situation)
-    in_force = standing(looks, decisions, method=spec.plan.method)
+    in_force = standing(looks, decisions, method=spec.plan.method, binding=spec.plan.sequential.binding)
     spoken_for = best_treatment(in_force, {t: _lower_bound(spec, compared, t) for t in spec.treatments})
     return Scorecard(
-        schema_version=SCHEMA_VERSION,
-        experiment=spec.key,
-        name=spec.name,
-        kind=spec.kind,
-        hypothesis=spec.hypothesis,
-        version=spec.version,
-        spec_hash=spec.spec_hash,
-        code_version=__version__,
+        **heading_of(spec, as_of),
         unit=_unit_name(spec),
-        as_of=None if as_of is None else as_of.astimezone(dt.UTC).isoformat().replace("+00:00", "Z"),
-        control=spec.control,
-        primary=spec.primary.key,
         looks=len(looks),
         error_control=spec.plan.method,
         decision=in_force[spoken_for],
         treatment=spoken_for,
         decisions=in_force,
-        arms=_arms(spec, units, planned),
+        arms=arm_summaries(spec, units, shares=spec.shares, planned=planned),
         plan=status,
         srm=srm,
         comparisons=comparisons,
         incremental=_incremental(spec, compared),
-        findings=tuple(sorted(findings, key=lambda f: ("critical", "warning", "info").index(f.severity))),
+        findings=by_severity(findings),
         intake=reading.intake,
         best=dict(compared.best),
+        segments=segments,
+        factorial=factorial,
     )
 
 
 def _units(spec: ExperimentSpec, reading: Reading) -> dict[str, int]:
+    """Units by arm, in the spec's order."""
     for arm in spec.arms:
         if arm.key not in reading.arms:
             raise UnknownNameError.among("arm", arm.key, reading.arms)
@@ -113,6 +116,7 @@ def _triggered(spec: ExperimentSpec, reading: Reading) -> list[Finding]:
 def _status(
     spec: ExperimentSpec, compared: Compared, units: Mapping[str, int], as_of: dt.datetime | None, look: LookStatus | None
 ) -> tuple[PlanStatus, dict[str, int] | None]:
+    """Where the plan stands, read at the primary metric's control where that is known; and planned units by arm."""
     pairs = [(spec.primary.key, treatment) for treatment in spec.treatments]
     known = [(result, compared.control_sds.get(pair)) for pair in pairs if isinstance(result := compared.results[pair], Estimate)]
     value, spread = (known[0][0].control, known[0][1]) if known else (None, None)
@@ -124,26 +128,20 @@ def _status(
         control_sd=spread,
         look=look,
         settled=loss_is_small(spec, compared.posteriors, compared.results),
+        sequence=sequence_status(spec),
     )
 
 
 def _comparisons(spec: ExperimentSpec, compared: Compared, look: LookStatus | None) -> tuple[Comparison, ...]:
+    """One row per metric and treatment, in the spec's order."""
     guardrails = _guardrails(spec, compared)
     rows: list[Comparison] = []
     for metric in spec.metrics:
         for treatment in spec.treatments:
             result = compared.results[metric.key, treatment]
-            estimate = result if isinstance(result, Estimate) else None
             rows.append(
-                Comparison(
-                    metric=metric.key,
-                    kind=metric.kind,
-                    role=metric.role,
-                    direction=metric.direction,
-                    treatment=treatment,
-                    estimate=estimate,
-                    unavailable=result if isinstance(result, Unavailable) else None,
-                    reading=read_direction(metric, estimate, spec.plan.alpha),
+                replace(
+                    comparison_of(spec, metric, treatment, result),
                     guardrail=guardrails.get((metric.key, treatment)),
                     posterior=compared.posteriors.get((metric.key, treatment)),
                     after_stop=after_stop(spec, result, look) if metric.role == "primary" else None,
@@ -153,6 +151,7 @@ def _comparisons(spec: ExperimentSpec, compared: Compared, look: LookStatus | No
 
 
 def _guardrails(spec: ExperimentSpec, compared: Compared) -> dict[Pair, Guardrail]:
+    """State of every guardrail for every treatment."""
     metrics = [metric for metric in spec.metrics if metric.role == "guardrail"]
     states: dict[Pair, Guardrail] = {}
     for treatment in spec.treatments:
@@ -164,6 +163,7 @@ def _guardrails(spec: ExperimentSpec, compared: Compared) -> dict[Pair, Guardrai
 
 
 def _decisions(spec: ExperimentSpec, compared: Compared, comparisons: Sequence[Comparison], situation: Situation) -> dict[str, Decision]:
+    """The decision table's verdict on each treatment by itself."""
     decisions: dict[str, Decision] = {}
     for treatment in spec.treatments:
         pair = (spec.primary.key, treatment)
@@ -190,26 +190,13 @@ def _live(spec: ExperimentSpec, as_of: dt.datetime | None) -> bool:
 
 
 def _lower_bound(spec: ExperimentSpec, compared: Compared, treatment: str) -> float | None:
+    """Lower end of the treatment's improvement on the primary metric; None where there is none."""
     result = compared.results[spec.primary.key, treatment]
     return improvement(result, spec.primary).low if isinstance(result, Estimate) else None
 
 
-def _arms(spec: ExperimentSpec, units: Mapping[str, int], planned: Mapping[str, int] | None) -> tuple[ArmSummary, ...]:
-    total, shares = sum(units.values()), spec.shares
-    return tuple(
-        ArmSummary(
-            key=arm.key,
-            role="control" if arm.key == spec.control else "treatment",
-            n=units[arm.key],
-            planned_share=None if shares is None else shares[arm.key],
-            observed_share=units[arm.key] / total,
-            planned_n=None if planned is None else planned[arm.key],
-        )
-        for arm in spec.arms
-    )
-
-
 def _incremental(spec: ExperimentSpec, compared: Compared) -> tuple[Incremental, ...]:
+    """What each treatment added to its own arm, for a primary metric whose units add up."""
     if not adds_up(spec.primary):
         return ()
     rows: list[Incremental] = []
@@ -230,6 +217,7 @@ def _incremental(spec: ExperimentSpec, compared: Compared) -> tuple[Incremental,
 
 
 def _unit_name(spec: ExperimentSpec) -> str:
+    """What the spec calls a unit, for people."""
     data = spec.data
     if data is None or data.shape == "aggregates":
         return "unit"

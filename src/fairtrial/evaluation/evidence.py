@@ -136,6 +136,8 @@ def gather_evidence(
         min_days_met=status.min_days_met or status.max_days_reached,
         max_days_reached=status.max_days_reached,
         live=situation.live,
+        gave_up=None if status.sequential is None or status.sequential.futility_bound is None else treatment in status.sequential.given_up,
+        error_controlled=spec.plan.method != "bayesian",
     )
 
 

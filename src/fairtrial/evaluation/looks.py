@@ -22,19 +22,23 @@ class Look:
         complete: Whether the plan was complete then.
         decisions: What was decided, by treatment.
         information: Share of the planned information that had come; None where the plan has no looks.
+        futility_bound: Z below which that look gave up for good; None where it held nobody against a bound.
+        given_up: Treatments that it found below its futility bound.
     """
 
     as_of: str | None
     complete: bool
     decisions: Mapping[str, Decision]
     information: float | None = None
+    futility_bound: float | None = None
+    given_up: tuple[str, ...] = ()
 
 
 CROSSED = frozenset({"strong", "practical", "small", "harm"})
 """Reasons that an interval's leaving the null gives."""
 
 
-def standing(looks: Sequence[Look], now: Mapping[str, Decision], *, method: Method = "fixed") -> dict[str, Decision]:
+def standing(looks: Sequence[Look], now: Mapping[str, Decision], *, method: Method = "fixed", binding: bool = False) -> dict[str, Decision]:
     """Decisions in force: those of the look that decided, if there was one.
 
     Re-reading a fixed interval and deciding anew errs more often than alpha; so does going
@@ -46,10 +50,11 @@ def standing(looks: Sequence[Look], now: Mapping[str, Decision], *, method: Meth
         now: Decisions of this look, by treatment.
         method: The plan's: with `fixed` and `bayesian` the first complete read decides, with planned looks
             also a boundary that was crossed, and with `always_valid` nothing but that.
+        binding: Whether a treatment that fell below its futility bound once is given up for good.
     """
     kept: dict[str, Decision] = {}
     for treatment, decision in now.items():
-        deciding = _deciding(looks, treatment, method)
+        deciding = _deciding(looks, treatment, method, binding=binding)
         if deciding is None or decision.state == "invalid":
             kept[treatment] = decision
             continue
@@ -60,12 +65,13 @@ def standing(looks: Sequence[Look], now: Mapping[str, Decision], *, method: Meth
     return kept
 
 
-def _deciding(looks: Sequence[Look], treatment: str, method: Method) -> Look | None:
+def _deciding(looks: Sequence[Look], treatment: str, method: Method, *, binding: bool) -> Look | None:
     for look in looks:
         decision = look.decisions.get(treatment)
         if decision is None:
             continue
         crossed = method in SEQUENTIAL and decision.state == "valid" and decision.reason in CROSSED
-        if crossed or (look.complete and method != "always_valid"):
+        given_up = binding and decision.state == "valid" and treatment in look.given_up
+        if crossed or given_up or (look.complete and method != "always_valid"):
             return look
     return None

@@ -3,25 +3,30 @@
 Both questions are asked of the primary metric at the plan's own error rates, never
 of the effect observed. Every treatment is compared with the control at the alpha it
 has left after the declared correction, alpha / k for k treatments: Bonferroni's,
-which is safe for Holm, Hochberg and Dunnett too. A plan that may stop early pays for
+which is safe for Holm, Hochberg and Dunnett too, or its share by weight. A plan that may stop early pays for
 its looks with more units: a single look's times the inflation of its design.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from fairtrial.errors import DataError, UsageError
-from fairtrial.evaluation.design import design_of
+from fairtrial.evaluation.design import design_of, futility_rule_of, local_alphas
+from fairtrial.evaluation.exact_rates import OF_CONVERTERS
+from fairtrial.evaluation.factor_sizes import FactorSizes, factor_sizes
 from fairtrial.evaluation.planned_test import PlanMethod, PlannedTest
 from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.spec.metric import FROM_COUNTS, chosen_test
 from fairtrial.spec.plan import PLANNED_LOOKS
+from fairtrial.spec.weights import WEIGHTED
 from fairtrial.stats.power import EffectDirection, round_up
 from fairtrial.stats.result import Unavailable
+from fairtrial.stats.sequential.futility import planned_futility
 from fairtrial.stats.sequential.group_power import inflation_factor
-from fairtrial.stats.sequential.mixture_size import mixture_inflation
+from fairtrial.stats.sequential.mixture_size import mixture_inflation, tuned_inflation
 
 METHOD_NAMES: dict[PlanMethod, str] = {
     "pooled_z": "the pooled z test of two proportions",
@@ -53,6 +58,8 @@ class ExperimentPlan:
         variance_factor: Variance expected after the covariate and with the clusters, over that of plain units.
         notes: Stable codes of assumptions a reader must know (`poisson_variance`).
         explanation: One sentence for a person.
+        alphas: By treatment: error rate of its comparison, where weights make them differ; else empty.
+        factor_sizes: Units for effects of factors, in a factorial experiment; `arms` are for the verdict on a cell.
     """
 
     arms: dict[str, int]
@@ -70,6 +77,8 @@ class ExperimentPlan:
     variance_factor: float
     notes: tuple[str, ...]
     explanation: str
+    alphas: dict[str, float] = field(default_factory=dict[str, float])
+    factor_sizes: FactorSizes | None = None
 
 
 def plan_experiment(spec: ExperimentSpec) -> ExperimentPlan | Unavailable:
@@ -85,10 +94,8 @@ def plan_experiment(spec: ExperimentSpec) -> ExperimentPlan | Unavailable:
         or `impossible_target` when the spec does not say enough.
     """
     shares = spec.shares
-    if shares is None:
-        why = f"The allocation is {spec.allocation}: units cannot be planned by arm."
-        undrawn = "Nobody is assigned in a design without randomisation: it has no size to plan."
-        return Unavailable(code="unknown_allocation", reason=why if spec.design is None else undrawn)
+    if shares is None or spec.paired:
+        return _not_by_formula(spec)
     treated = [key for key in spec.treatments if shares[key] > 0]
     own = shares[spec.control]
     if not treated or own <= 0:
@@ -100,8 +107,9 @@ def plan_experiment(spec: ExperimentSpec) -> ExperimentPlan | Unavailable:
     if isinstance(test, Unavailable):
         return test
     try:
-        factor, design = inflation(spec, test), variance_factor(spec)
-        n_control = max(test.units(effect, shares[key] / (own + shares[key])).n_control for key in treated) * factor * design
+        design = variance_factor(spec)
+        n_control, factor, test = _deciding(spec, test, effect, treated, shares)
+        factors = factor_sizes(spec, test, effect, shares, design)
     except UsageError as error:
         return Unavailable(code="impossible_target", reason=error.message)
     arms = {key: round_up(n_control * (share / own)) for key, share in shares.items()}
@@ -119,18 +127,57 @@ def plan_experiment(spec: ExperimentSpec) -> ExperimentPlan | Unavailable:
         objective=spec.plan.objective,
         inflation=factor,
         variance_factor=design,
-        notes=("poisson_variance",) if test.poisson else (),
+        notes=_assumptions(spec, test),
         explanation=_explanation(spec, test, effect, arms, factor=factor, design=design),
+        alphas=local_alphas(spec, treated) if spec.plan.correction == WEIGHTED else {},
+        factor_sizes=factors,
     )
 
 
-def inflation(spec: ExperimentSpec, test: PlannedTest) -> float:
-    """Units of the plan's method over those of a single look with the same power at the end; 1 for a single look."""
+def _deciding(
+    spec: ExperimentSpec, test: PlannedTest, effect: float, treated: Sequence[str], shares: Mapping[str, float]
+) -> tuple[float, float, PlannedTest]:
+    """Units of the control, the plan's inflation and the test of the treatment that needs most."""
+    own, design, alphas = shares[spec.control], variance_factor(spec), local_alphas(spec, treated)
+    most: dict[float, float] = {}
+    for key in treated:
+        n = replace(test, alpha=alphas[key]).units(effect, shares[key] / (own + shares[key])).n_control
+        most[alphas[key]] = max(n * design, most.get(alphas[key], 0.0))
+    tests = [(n, replace(test, alpha=alpha)) for alpha, n in most.items()]
+    sized = [(n * (factor := inflation(spec, one, single=n / own)), factor, one) for n, one in tests]
+    return max(sized, key=lambda found: found[0])
+
+
+def inflation(spec: ExperimentSpec, test: PlannedTest, *, single: float | None = None, reached: float | None = None) -> float:
+    """Units of the plan's method over those of a single look with the same power at the end; 1 for a single look.
+
+    Args:
+        spec: The experiment.
+        test: What a single look would test.
+        single: Units in total that a single look needs, or
+        reached: units in total that there are; a sequence tuned for a number of units needs one of the two.
+
+    Raises:
+        UsageError: The plan's futility bounds and boundary cannot meet.
+    """
     if spec.plan.method in PLANNED_LOOKS:
-        return inflation_factor(design_of(spec, alpha=test.alpha), power=test.power)
-    if spec.plan.method == "always_valid":
-        return mixture_inflation(test.alpha, test.power, sides=1 if test.alternative == "one-sided" else 2)
-    return 1.0
+        design, rule = design_of(spec, alpha=test.alpha), futility_rule_of(spec)
+        return inflation_factor(design, power=test.power) if rule is None else planned_futility(design, rule).inflation_factor
+    if spec.plan.method != "always_valid":
+        return 1.0
+    sides, declared = 1 if test.alternative == "one-sided" else 2, spec.plan.always_valid
+    if declared.sequence == "msprt":
+        return mixture_inflation(test.alpha, test.power, sides=sides)
+    wanted = 1.0 if declared.tuned_for is None else declared.tuned_for
+    return tuned_inflation(
+        test.alpha * (OF_CONVERTERS if declared.sequence == "bernoulli" else 1.0),
+        test.power,
+        tuned=wanted if wanted <= 1.0 or reached is None else wanted / max(reached, 1.0),
+        single=single if wanted > 1.0 else None,
+        over=test.alpha,
+        alpha_opt=spec.plan.alpha,
+        sides=sides,
+    )
 
 
 def sensitivity(
@@ -163,11 +210,14 @@ def sensitivity(
     if isinstance(test, Unavailable) or not units:
         return None, None, None
     # an observed spread is already the adjusted one, and that of clusters; a rate's variance is the binomial
-    factor = inflation(spec, test) * (variance_factor(spec) if test.rates else 1.0)
-    units = [(int(own / factor), int(other / factor)) for own, other in units]
+    tests = [replace(test, alpha=alpha) for alpha in local_alphas(spec, treated).values()]
+    factors = {one.alpha: inflation(spec, one, reached=sum(n_by_arm.values())) for one in tests}
+    design = variance_factor(spec) if test.rates else 1.0
+    factored = [factors[one.alpha] * design for one in tests]
+    asked = [(one, (int(own / f), int(other / f))) for one, f, (own, other) in zip(tests, factored, units, strict=True)]
     effect = _planned_effect(spec, control_value)
-    power = None if isinstance(effect, Unavailable) else _weakest_power(test, effect, units)
-    detectable = _largest_detectable(test, _sought(spec), units)
+    power = None if isinstance(effect, Unavailable) else _weakest_power(effect, asked)
+    detectable = _largest_detectable(_sought(spec), asked)
     lift = None if detectable is None or control_value == 0 else detectable / abs(control_value)
     return power, detectable, lift
 
@@ -226,6 +276,23 @@ def _planned_effect(spec: ExperimentSpec, value: float | None) -> float | Unavai
     return size if _sought(spec) == "increase" else -size
 
 
+def _not_by_formula(spec: ExperimentSpec) -> Unavailable:
+    """Why a design without fixed shares, or of pairs, has no size to plan."""
+    if spec.paired:
+        why = "The size of a design of pairs depends on how alike the two units of a pair are; declare plan.sample_size (two units a pair)."
+        return Unavailable(code="no_formula", reason=why)
+    why = f"The allocation is {spec.allocation}: units cannot be planned by arm."
+    undrawn = "Nobody is assigned in a design without randomisation: it has no size to plan."
+    return Unavailable(code="unknown_allocation", reason=why if spec.design is None else undrawn)
+
+
+def _assumptions(spec: ExperimentSpec, test: PlannedTest) -> tuple[str, ...]:
+    """Codes of what the size takes for granted."""
+    poisson = ("poisson_variance",) if test.poisson else ()
+    believed = ("planned_as_test",) if spec.plan.method == "bayesian" else ()
+    return (*poisson, *(("planned_as_score",) if chosen_test(spec.primary) in FROM_COUNTS else ()), *believed)
+
+
 def _sought(spec: ExperimentSpec) -> EffectDirection:
     """Where the effect lies: along the metric's direction, a margin of harm against it."""
     harm = spec.plan.objective == "non_inferiority"
@@ -236,16 +303,16 @@ def _no_baseline(spec: ExperimentSpec) -> Unavailable:
     return Unavailable(code="no_baseline", reason=f"The plan names no baseline: the control's '{spec.primary.key}' expected.")
 
 
-def _weakest_power(test: PlannedTest, effect: float, units: Sequence[tuple[int, int]]) -> float | None:
+def _weakest_power(effect: float, asked: Sequence[tuple[PlannedTest, tuple[int, int]]]) -> float | None:
     try:
-        return min(test.power_of(effect, *pair) for pair in units)
+        return min(test.power_of(effect, *pair) for test, pair in asked)
     except (UsageError, DataError):
         return None
 
 
-def _largest_detectable(test: PlannedTest, direction: EffectDirection, units: Sequence[tuple[int, int]]) -> float | None:
+def _largest_detectable(direction: EffectDirection, asked: Sequence[tuple[PlannedTest, tuple[int, int]]]) -> float | None:
     try:
-        return max(abs(test.detectable(direction, *pair).effect) for pair in units)
+        return max(abs(test.detectable(direction, *pair).effect) for test, pair in asked)
     except (UsageError, DataError):
         return None
 
@@ -258,7 +325,9 @@ def _explanation(spec: ExperimentSpec, test: PlannedTest, effect: float, arms: M
     else:
         aim = f"detect a change of '{spec.primary.key}' from {test.value:.6g} to {test.value + effect:.6g}"
     sizes = ", ".join(f"{key} {n:,}" for key, n in arms.items())
-    each = f" ({test.alpha:.4g} for each of {sum(n > 0 for n in arms.values()) - 1} treatments)" if test.alpha != spec.plan.alpha else ""
+    weighted = f" ({test.alpha:.4g} by weight where most are needed)" if spec.plan.correction == WEIGHTED else ""
+    others = sum(n > 0 for n in arms.values()) - 1
+    each = weighted or (f" ({test.alpha:.4g} for each of {others} treatments)" if test.alpha != spec.plan.alpha else "")
     looks = "" if factor == 1.0 else f", {factor:.3f} times those of a single look"
     looks += "" if design == 1.0 else f", {design:.3f} times those of plain units"
     return (

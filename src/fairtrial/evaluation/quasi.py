@@ -10,24 +10,21 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
 
-from fairtrial._version import __version__
 from fairtrial.decisions import Decision, Evidence, decide
 from fairtrial.decisions.decision import Confidence
 from fairtrial.diagnostics.allocation import SrmCheck
 from fairtrial.diagnostics.finding import Finding
-from fairtrial.evaluation.evidence import improvement, is_significant, policy_of, read_direction
+from fairtrial.evaluation.card import arm_summaries, by_severity, comparison_of, declared_of, heading_of
+from fairtrial.evaluation.evidence import improvement, is_significant, policy_of
 from fairtrial.evaluation.guard import oriented
-from fairtrial.evaluation.scorecard import ArmSummary, Comparison, PlanStatus, Scorecard
+from fairtrial.evaluation.scorecard import PlanStatus, Scorecard
 from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.stats.reading import Intake
 from fairtrial.stats.result import Estimate, Unavailable
 
-SCHEMA_VERSION = 1
 READ_ONCE = "A quasi-experiment is read once, on the data that there are; no size was planned."
-KINDS: Mapping[str, Literal["proportion", "mean", "count"]] = {"proportion": "proportion", "mean": "mean", "count": "count"}
 DESIGNS: Mapping[str, str] = {
     "did": "difference in differences",
     "staggered_did": "difference in differences with staggered adoption",
@@ -52,7 +49,8 @@ def evaluate_quasi(
         spec: The quasi-experiment.
         results: By metric key, every metric of the spec: the estimate, or why there is none.
         intake: The account of the reading.
-        adjusted: Corrected p-values by metric, where a correction applies; the estimate's interval stands at its own level.
+        adjusted: Corrected p-values by metric, where the plan's correction (or its gate) applies; the estimate's interval
+            stands at its own level.
         as_of: Moment of the reading, aware; None where it does not matter.
 
     Returns:
@@ -64,65 +62,41 @@ def evaluate_quasi(
     grade = primary.grade if isinstance(primary, QuasiEstimate) else None
     findings = _findings(results, grade)
     decision = _decision(spec, estimates[spec.primary.key], findings, grade)
+    sizes = (0, 0) if isinstance(primary, Unavailable) else (primary.n_control, primary.n_treated)
     return Scorecard(
-        schema_version=SCHEMA_VERSION,
-        experiment=spec.key,
-        name=spec.name,
-        kind=spec.kind,
-        hypothesis=spec.hypothesis,
-        version=spec.version,
-        spec_hash=spec.spec_hash,
-        code_version=__version__,
+        **heading_of(spec, as_of),
         unit=getattr(spec.design, "unit", None) or "row",
-        as_of=None if as_of is None else as_of.astimezone(dt.UTC).isoformat().replace("+00:00", "Z"),
-        control=spec.control,
-        primary=spec.primary.key,
         looks=0,
         error_control="fixed",
         decision=decision,
         treatment=treatment,
         decisions={treatment: decision},
-        arms=_arms(spec, primary),
+        arms=arm_summaries(spec, dict(zip((spec.control, treatment), sizes, strict=True))),
         plan=_plan(spec, intake),
         srm=SrmCheck(status="skipped", chi_square=None, df=None, p_value=None, reason="nobody was randomised, so no shares were planned"),
-        comparisons=_comparisons(spec, estimates),
+        comparisons=tuple(comparison_of(spec, metric, treatment, estimates[metric.key]) for metric in spec.metrics),
         incremental=(),
-        findings=tuple(sorted(findings, key=lambda f: ("critical", "warning", "info").index(f.severity))),
+        findings=by_severity(findings),
         intake=intake,
         evidence_grade=grade,
     )
 
 
 def _estimate(spec: ExperimentSpec, key: str, result: QuasiEstimate | Unavailable, adjusted: Mapping[str, float]) -> Estimate | Unavailable:
+    """A metric's estimate as the scorecard holds it: the lift by the plan's method, the p-value after correction."""
     if isinstance(result, Unavailable):
         return result
-    estimate = result.to_estimate()
+    asked = spec.plan.lift_method
+    estimate = result.to_estimate(lift_method="delta" if asked == "auto" else asked)
     if key in adjusted:
-        return replace(estimate, p_adjusted=adjusted[key], correction=spec.plan.secondary_correction)
+        gate = spec.plan.gatekeeping
+        name = spec.plan.secondary_correction if gate == "none" else f"{gate}-gatekeeping"
+        return replace(estimate, p_adjusted=adjusted[key], correction=name)
     return estimate
 
 
-def _comparisons(spec: ExperimentSpec, estimates: Mapping[str, Estimate | Unavailable]) -> tuple[Comparison, ...]:
-    rows: list[Comparison] = []
-    for metric in spec.metrics:
-        result = estimates[metric.key]
-        estimate = result if isinstance(result, Estimate) else None
-        rows.append(
-            Comparison(
-                metric=metric.key,
-                kind=KINDS[metric.kind],
-                role=metric.role,
-                direction=metric.direction,
-                treatment=spec.treatments[0],
-                estimate=estimate,
-                unavailable=result if isinstance(result, Unavailable) else None,
-                reading=read_direction(metric, estimate, spec.plan.alpha),
-            )
-        )
-    return tuple(rows)
-
-
 def _decision(spec: ExperimentSpec, primary: Estimate | Unavailable, findings: list[Finding], grade: EvidenceGrade | None) -> Decision:
+    """The decision table's verdict on the primary metric, held to what the design carries."""
     estimate = primary if isinstance(primary, Estimate) else None
     interval = None if estimate is None else improvement(estimate, spec.primary)
     ends = None if estimate is None else estimate.lift_interval
@@ -181,6 +155,7 @@ def held_to_design(decision: Decision, grade: EvidenceGrade) -> Decision:
 
 
 def _findings(results: Mapping[str, QuasiEstimate | Unavailable], grade: EvidenceGrade | None) -> list[Finding]:
+    """What the design is and rests on, then what its checks saw, by metric."""
     found: list[Finding] = []
     if grade is not None:
         found.append(
@@ -197,24 +172,8 @@ def _findings(results: Mapping[str, QuasiEstimate | Unavailable], grade: Evidenc
     return found
 
 
-def _arms(spec: ExperimentSpec, primary: QuasiEstimate | Unavailable) -> tuple[ArmSummary, ...]:
-    sizes = (0, 0) if isinstance(primary, Unavailable) else (primary.n_control, primary.n_treated)
-    total = sum(sizes) or 1
-    return tuple(
-        ArmSummary(
-            key=key,
-            role="control" if key == spec.control else "treatment",
-            n=size,
-            planned_share=None,
-            observed_share=size / total,
-            planned_n=None,
-        )
-        for key, size in zip((spec.control, spec.treatments[0]), sizes, strict=True)
-    )
-
-
 def _plan(spec: ExperimentSpec, intake: Intake) -> PlanStatus:
-    plan = spec.plan
+    """The plan as far as a design that is read once has one."""
     return PlanStatus(
         planned_n=None,
         planned_from="none",
@@ -223,17 +182,10 @@ def _plan(spec: ExperimentSpec, intake: Intake) -> PlanStatus:
         min_days_met=True,
         max_days_reached=False,
         days=None,
-        planned_mde=plan.mde,
-        mde_kind=plan.mde_kind,
         power_at_mde=None,
         detectable_effect=None,
         detectable_lift=None,
-        alpha=plan.alpha,
-        power=plan.power,
-        method=plan.method,
-        alternative=plan.alternative,
-        objective=plan.objective,
         correction="none",
-        secondary_correction=plan.secondary_correction,
         reason=READ_ONCE,
+        **declared_of(spec.plan),
     )

@@ -15,15 +15,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fairtrial.errors import DataError, UsageError
+from fairtrial.evaluation.by_design import DESIGN_TESTS
+from fairtrial.evaluation.unit_task import NOTHING, Floats, UnitTask, contrast_of, not_read
 from fairtrial.metrics import Metric, UnitComparison
-from fairtrial.stats.batch import expand
-from fairtrial.stats.contrast import MeanContrast, linear_contrast
 from fairtrial.stats.quantiles import quantile_test
 from fairtrial.stats.reading import ArmStats, OutcomeStats
 from fairtrial.stats.resampling.buckets import BucketSums
+from fairtrial.stats.resampling.designs import Paired
 from fairtrial.stats.resampling.distribution import BootstrapDistribution
 from fairtrial.stats.resampling.permutation import permutation_test
 from fairtrial.stats.resampling.smooth import smooth_bootstrap
@@ -31,9 +31,6 @@ from fairtrial.stats.resampling.sums import SmoothStatistic
 from fairtrial.stats.result import Alternative, Estimate, Interval, Unavailable
 from fairtrial.stats.robust import log_t_test, yuen_test
 from fairtrial.stats.shift import hodges_lehmann_test
-
-Floats = NDArray[np.float64]
-Pair = tuple[str, str]
 
 Ask = Callable[[float], "Estimate | Unavailable"]
 """A comparison made ready, asked for its estimate with the interval at a level."""
@@ -53,60 +50,6 @@ GEOMETRIC_MEANS = "geometric_means"
 
 TIED_QUANTILE = "tied_quantile"
 """Note of an estimate of a quantile that many units share."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class UnitTask:
-    """One comparison: its arms, and how it is asked.
-
-    Attributes:
-        metric: Key of the metric.
-        family: Which test.
-        treatment: Key of the treatment.
-        control: Statistics of the control.
-        treated: Statistics of the treatment.
-        alternative: Sides of the test.
-        margin: Effect under the null hypothesis.
-        alpha: Level of the plan.
-        seed: What the draws are made from.
-    """
-
-    metric: str
-    family: UnitComparison
-    treatment: str
-    control: OutcomeStats
-    treated: OutcomeStats
-    alternative: Alternative
-    margin: float
-    alpha: float
-    seed: int
-
-    @property
-    def pair(self) -> Pair:
-        """Metric and treatment."""
-        return self.metric, self.treatment
-
-    @property
-    def rows(self) -> tuple[Floats, Floats]:
-        """The units' numbers of both arms, shape (n, columns).
-
-        Raises:
-            UsageError: The reading holds none.
-        """
-        if self.control.rows is None or self.treated.rows is None:
-            raise _not_read(self, "the units' own numbers")
-        return self.control.rows, self.treated.rows
-
-    @property
-    def values(self) -> tuple[Floats, Floats]:
-        """The one number of each unit, of both arms."""
-        control, treated = self.rows
-        return control[:, 0], treated[:, 0]
-
-    @property
-    def rng(self) -> np.random.Generator:
-        """A generator at its first draw."""
-        return np.random.default_rng(self.seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,13 +172,6 @@ def _asked(task: UnitTask, ask: Ask, alpha: float) -> Estimate | Unavailable:
     return replace(found, method=task.family.test_name(task.margin), interval_method=task.family.interval_method)
 
 
-def _not_read(task: UnitTask, what: str) -> UsageError:
-    return UsageError(
-        f"Test '{task.family.test}' of metric '{task.metric}' reads {what}, and the reading holds none.",
-        hint="Read the data by the metric's own needs.",
-    )
-
-
 def _log(task: UnitTask, alpha: float) -> Estimate | Unavailable:
     control, treated = task.values
     plus_one = task.family.test == "log1p"
@@ -285,12 +221,15 @@ def _permutation(task: UnitTask, alpha: float) -> Estimate | Unavailable:
         )
     contrast = contrast_of(task)
     if contrast.undefined[0]:
-        return contrast.unavailable(0) or _NOTHING
+        return contrast.unavailable(0) or NOTHING
     both = np.concatenate([control, treated])
+    order = np.arange(control.shape[0], dtype=np.intp)
+    pairs = Paired(pairs=np.concatenate([order, order])) if task.family.paired else None
     values = both[:, 0] if both.shape[1] == 1 else _linearised(both)
     found = permutation_test(
         values,
         np.repeat((False, True), (control.shape[0], treated.shape[0])),
+        design=pairs,
         null=task.margin,
         alpha=alpha,
         alternative=task.alternative,
@@ -300,6 +239,8 @@ def _permutation(task: UnitTask, alpha: float) -> Estimate | Unavailable:
     if isinstance(found.interval, Unavailable):
         return found.interval
     own, other = float(contrast.control[0]), float(contrast.treatment[0])
+    if task.family.paired:  # of complete pairs alone
+        own, other = float(control[:, 0].mean()), float(treated[:, 0].mean())
     return Estimate(
         effect=other - own,
         interval=found.interval,
@@ -329,14 +270,14 @@ def _linearised(both: Floats) -> Floats:
 def _bootstrap(task: UnitTask) -> Ask:
     control, treated = task.control.buckets, task.treated.buckets
     if control is None or treated is None:
-        raise _not_read(task, "sums by bucket")
+        raise not_read(task, "sums by bucket")
     if isinstance(control, Unavailable):
         return _always(control)
     if isinstance(treated, Unavailable):
         return _always(treated)
     contrast = contrast_of(task)
     if contrast.undefined[0]:
-        return _always(contrast.unavailable(0) or _NOTHING)
+        return _always(contrast.unavailable(0) or NOTHING)
     statistic, of_lift = _STATISTICS["ratio" if task.family.ratio else "cuped" if task.family.adjusted else "mean"]
     own, other = float(contrast.control[0]), float(contrast.treatment[0])
     drawn = replace(smooth_bootstrap(control, treated, statistic, resamples=RESAMPLES, rng=task.rng), control=own, treatment=other)
@@ -369,7 +310,7 @@ def _lift_draws(task: UnitTask, control: BucketSums, treated: BucketSums, statis
 def _quantile(task: UnitTask, alpha: float) -> Estimate | Unavailable:
     control, treated = task.control.quantile, task.treated.quantile
     if control is None or treated is None:
-        raise _not_read(task, "a quantile")
+        raise not_read(task, "a quantile")
     if isinstance(control, Unavailable):
         return control
     if isinstance(treated, Unavailable):
@@ -379,14 +320,7 @@ def _quantile(task: UnitTask, alpha: float) -> Estimate | Unavailable:
     return replace(found, notes=(TIED_QUANTILE,) if tied else ())
 
 
-def contrast_of(task: UnitTask) -> MeanContrast:
-    """The comparison of the same columns by moments: values of both arms, and whether anything varies."""
-    layout = (True, task.family.ratio, task.family.adjusted, False)
-    return linear_contrast(expand([task.control.moments], layout), expand([task.treated.moments], layout))
-
-
 _NOT_FINITE = Unavailable(code="not_finite", reason="The metric's values are too large to compute with.")
-_NOTHING = Unavailable(code="no_variance", reason="The metric does not vary within the arms, so nothing can be inferred.")
 
 _STATISTICS: Mapping[str, tuple[SmoothStatistic, SmoothStatistic]] = {
     "mean": ("mean_difference", "mean_lift"),
@@ -402,5 +336,6 @@ _TESTS: Mapping[str, Callable[[UnitTask, float], Estimate | Unavailable]] = {
     "mann_whitney": _mann_whitney,
     "permutation": _permutation,
     "quantile": _quantile,
+    **DESIGN_TESTS,
 }
 """All but the bootstrap, whose draws serve every level."""

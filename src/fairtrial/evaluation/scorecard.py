@@ -12,6 +12,8 @@ from fairtrial.decisions.decision import Decision, GuardrailState
 from fairtrial.diagnostics.allocation import SrmCheck
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import UnknownNameError
+from fairtrial.evaluation.factorial import FactorialResult
+from fairtrial.evaluation.segment_report import Segments
 from fairtrial.quasi.estimate import EvidenceGrade
 from fairtrial.spec.metric import Direction, Role
 from fairtrial.stats.reading import Intake
@@ -155,6 +157,13 @@ class LookStatus:
         alpha_spent: Error rate spent up to and with this look.
         nominal_alpha: Level at which this look alone tests, before any correction.
         critical_value: The same on the scale of a normal statistic.
+        futility: Rule by which this plan gives up.
+        futility_spending: How the type II error is spent, where it is; None else.
+        futility_bound: Z of the primary metric, better being positive, below which this look gives up; None at the
+            last look, under other rules, and where a treatment had no estimate to hold against it.
+        binding: Whether alpha rests on obeying the futility bounds.
+        given_up: Treatments below the bound.
+        obeyed: Binding bounds of the earlier looks, where they have brought this look's boundary down.
     """
 
     information: float
@@ -166,6 +175,25 @@ class LookStatus:
     alpha_spent: float
     nominal_alpha: float
     critical_value: float
+    futility: str = "none"
+    futility_spending: str | None = None
+    futility_bound: float | None = None
+    binding: bool = False
+    given_up: tuple[str, ...] = ()
+    obeyed: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceStatus:
+    """The sequence behind intervals that hold at every look.
+
+    Attributes:
+        name: `msprt`, `asymptotic` or `bernoulli`.
+        tuned_for: Units in total at which it is tightest; None where the planned effect tunes it.
+    """
+
+    name: str
+    tuned_for: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +215,7 @@ class PlanStatus:
         detectable_lift: The same relative to the control.
         reason: One sentence.
         sequential: The looks of a plan with planned looks; None in others.
+        sequence: What always-valid intervals are made by, in a plan that watches at every look; None in others.
     """
 
     planned_n: int | None
@@ -210,6 +239,7 @@ class PlanStatus:
     secondary_correction: str
     reason: str
     sequential: LookStatus | None = None
+    sequence: SequenceStatus | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +254,8 @@ class Scorecard:
         decisions: By treatment, in declared order.
         looks: Looks taken before this one.
         best: By arm: probability to be the best on the primary metric, in a Bayesian plan; empty in others.
+        factorial: Main effects and interactions of a factorial experiment; None in others.
+        segments: Effects by segment, where the spec asks for them.
     """
 
     schema_version: int
@@ -252,6 +284,8 @@ class Scorecard:
     intake: Intake
     evidence_grade: EvidenceGrade | None = None
     best: dict[str, float] = field(default_factory=dict[str, float])
+    factorial: FactorialResult | None = None
+    segments: Segments | None = None
 
     def to_json(self, *, indent: int = 2) -> str:
         """Strict, stable JSON: fields in declared order, infinite ends as null."""

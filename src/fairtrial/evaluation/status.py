@@ -6,8 +6,9 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Literal
 
+from fairtrial.evaluation.card import declared_of
 from fairtrial.evaluation.planning import plan_experiment, sensitivity
-from fairtrial.evaluation.scorecard import LookStatus, PlanStatus
+from fairtrial.evaluation.scorecard import LookStatus, PlanStatus, SequenceStatus
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.stats.result import Unavailable
 
@@ -23,6 +24,7 @@ def plan_status(
     control_sd: float | None,
     look: LookStatus | None = None,
     settled: bool = False,
+    sequence: SequenceStatus | None = None,
 ) -> tuple[PlanStatus, dict[str, int] | None]:
     """Compare what came with what was planned.
 
@@ -34,6 +36,7 @@ def plan_status(
         control_sd: Its standard deviation per unit.
         look: This look, in a plan with planned looks.
         settled: Whether a stopping rule on expected loss is met.
+        sequence: What always-valid intervals are made by, in a plan that watches at every look.
 
     Returns:
         The status, and the planned units by arm where there is a plan.
@@ -60,22 +63,16 @@ def plan_status(
         min_days_met=min_days_met,
         max_days_reached=max_days_reached,
         days=days,
-        planned_mde=spec.plan.mde,
-        mde_kind=spec.plan.mde_kind,
         power_at_mde=power,
         detectable_effect=effect,
         detectable_lift=lift,
-        alpha=spec.plan.alpha,
-        power=spec.plan.power,
-        method=spec.plan.method,
-        alternative=spec.plan.alternative,
-        objective=spec.plan.objective,
         correction=spec.plan.correction if spec.plan.method != "bayesian" else "none",
-        secondary_correction=spec.plan.secondary_correction if spec.plan.method != "bayesian" else "none",
         reason="The expected loss is below the one that the plan stops at."
         if settled and not enough and min_days_met
         else _reason(spec, planned, units, days, why, complete=complete, min_days_met=min_days_met, max_days_reached=max_days_reached),
         sequential=look,
+        sequence=sequence,
+        **declared_of(spec.plan),
     )
     return status, planned
 

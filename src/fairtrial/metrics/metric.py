@@ -13,6 +13,7 @@ from fairtrial.metrics.unit_comparison import UnitComparison
 from fairtrial.spec.data import UnitsData
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.metric import (
+    REGRESSIONS,
     CountSpec,
     MeanSpec,
     MetricSpec,
@@ -57,13 +58,14 @@ def builds(kind: str) -> Callable[[Builder], Builder]:
     return register
 
 
-def build_metric(spec: MetricSpec, *, ci_method: CiMethod = "score", stratified: bool = False) -> Metric:
+def build_metric(spec: MetricSpec, *, ci_method: CiMethod = "score", stratified: bool = False, paired: bool = False) -> Metric:
     """Make a declared metric ready to be read and compared.
 
     Args:
         spec: As declared.
         ci_method: Interval of a difference of two proportions.
         stratified: Whether the data is post-stratified; rates are then compared as means.
+        paired: Whether the data has pairs, whose units are compared with each other.
 
     Raises:
         UnknownNameError: The kind has no builder.
@@ -71,6 +73,8 @@ def build_metric(spec: MetricSpec, *, ci_method: CiMethod = "score", stratified:
     if spec.kind not in _BUILDERS:
         raise UnknownNameError.among("kind of metric", spec.kind, _BUILDERS)
     metric = _BUILDERS[spec.kind](spec, ci_method)
+    if paired and isinstance(metric.family, UnitComparison):
+        return replace(metric, needs=replace(metric.needs, paired=True), family=replace(metric.family, paired=True))
     if not stratified:
         return metric
     plain = metric.family if isinstance(metric.family, Means) else Means((True, False, False, False))
@@ -80,7 +84,7 @@ def build_metric(spec: MetricSpec, *, ci_method: CiMethod = "score", stratified:
 def build_metrics(spec: ExperimentSpec) -> Sequence[Metric]:
     """All metrics of an experiment, in declared order."""
     stratified = isinstance(spec.data, UnitsData) and spec.data.adjust == "post_stratify"
-    return [build_metric(metric, ci_method=spec.plan.ci_method, stratified=stratified) for metric in spec.metrics]
+    return [build_metric(metric, ci_method=spec.plan.ci_method, stratified=stratified, paired=spec.paired) for metric in spec.metrics]
 
 
 def known_kinds() -> tuple[str, ...]:
@@ -92,6 +96,9 @@ def known_kinds() -> tuple[str, ...]:
 def _proportion(spec: ProportionSpec, ci_method: CiMethod) -> Metric:
     outcome = Column(source=spec.column or spec.key, values="binary", any_event=True)
     needs = _with_covariates(Needs(metric=spec.key, missing=spec.missing, outcome=outcome), spec)
+    if spec.test != "score":
+        needs = replace(needs, rows=spec.test == "mcnemar", by_stratum=spec.test == "mantel_haenszel")
+        return Metric(spec=spec, needs=needs, family=UnitComparison(test=spec.test))
     return Metric(spec=spec, needs=needs, family=Proportions(ci_method) if needs.covariate is None else _means(needs))
 
 
@@ -131,13 +138,13 @@ def _of_numbers(spec: MeanSpec | CountSpec, outcome: Column) -> Metric:
             variances = "equal" if spec.test == "student" else "unequal"
             return Metric(spec=spec, needs=needs, family=replace(_means(needs), variances=variances))
         case _:
-            family = UnitComparison(test=spec.test, adjusted=needs.covariate is not None, trim=spec.trim)
+            family = UnitComparison(test=spec.test, adjusted=needs.covariate is not None, trim=spec.trim, hc=spec.hc)
             return Metric(spec=spec, needs=_reading(needs, spec.test), family=family)
 
 
 def _reading(needs: Needs, test: str) -> Needs:
     """What a test of units needs beside the moments."""
-    return replace(needs, rows=test != "bootstrap", buckets=test == "bootstrap")
+    return replace(needs, rows=test != "bootstrap", buckets=test == "bootstrap", covariate_rows=test in REGRESSIONS)
 
 
 def _with_covariates(needs: Needs, spec: MetricSpec) -> Needs:

@@ -43,6 +43,9 @@ class Needs:
         covariate_denominator: Denominator of a covariate that is a ratio.
         more_covariates: Further covariates, beside the first.
         rows: Whether the test reads the units' own numbers, so that they leave the engine.
+        covariate_rows: Whether the covariates are among these numbers.
+        paired: Whether the numbers of a pair's two units are read side by side; `rows` then is set too.
+        by_stratum: Whether it reads the moments of each stratum.
         buckets: Whether it reads sums by bucket of units, for a bootstrap.
         quantile: Which quantile it reads, if any, with the order statistics around it.
     """
@@ -55,6 +58,9 @@ class Needs:
     covariate_denominator: Column | None = None
     more_covariates: tuple[Column, ...] = ()
     rows: bool = False
+    covariate_rows: bool = False
+    paired: bool = False
+    by_stratum: bool = False
     buckets: bool = False
     quantile: float | None = None
 

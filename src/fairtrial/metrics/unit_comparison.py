@@ -1,4 +1,4 @@
-"""Tests made of more than moments: of the units' own numbers, of sums by bucket, of order statistics.
+"""Tests made one by one: of the units' own numbers, of pairs, of counts by stratum, of sums by bucket, of order statistics.
 
 They are single-look, and each comparison is made by itself (`evaluation.rowwise`); here
 is what they are called and what they need.
@@ -12,9 +12,25 @@ from typing import Literal
 
 from fairtrial.errors import UsageError
 from fairtrial.metrics.family import ArmContrast
+from fairtrial.spec.metric import DEFAULT_HC, REGRESSIONS, StdErrors
 from fairtrial.stats.moments import CoMoments
 
-UnitTestKind = Literal["log", "log1p", "trimmed", "mann_whitney", "permutation", "bootstrap", "quantile"]
+UnitTestKind = Literal[
+    "log",
+    "log1p",
+    "trimmed",
+    "mann_whitney",
+    "permutation",
+    "bootstrap",
+    "quantile",
+    "lin",
+    "ancova",
+    "exact",
+    "mantel_haenszel",
+    "paired_t",
+    "wilcoxon",
+    "mcnemar",
+]
 
 NAMES: Mapping[str, tuple[str, str]] = {
     "log": ("log_t", "t"),
@@ -24,6 +40,13 @@ NAMES: Mapping[str, tuple[str, str]] = {
     "permutation": ("permutation", "permutation"),
     "bootstrap": ("bootstrap", "bootstrap_studentised"),
     "quantile": ("quantile_difference", "order_statistics"),
+    "lin": ("lin", "t"),
+    "ancova": ("ancova", "t"),
+    "exact": ("exact_unconditional", "exact_unconditional"),
+    "mantel_haenszel": ("mantel_haenszel", "stratified_miettinen_nurminen"),
+    "paired_t": ("paired_t", "t"),
+    "wilcoxon": ("wilcoxon", "walsh_averages"),
+    "mcnemar": ("mcnemar", "tango"),
 }
 """By test: names of the test and of the interval that inverts it."""
 
@@ -37,12 +60,16 @@ class UnitComparison:
         ratio: Whether the outcome is a ratio of two columns.
         adjusted: Whether a covariate is used.
         trim: Share of units that `trimmed` cuts from each end.
+        hc: Standard errors of a regression.
+        paired: Whether units of a pair are compared with each other.
     """
 
     test: UnitTestKind
     ratio: bool = False
     adjusted: bool = False
     trim: float = 0.2
+    hc: StdErrors = DEFAULT_HC
+    paired: bool = False
 
     def contrast(self, control: Sequence[CoMoments], treatment: Sequence[CoMoments]) -> ArmContrast:
         """No contrast: moments do not hold what the test reads.
@@ -60,7 +87,9 @@ class UnitComparison:
         name = NAMES[self.test][0]
         if self.test == "bootstrap":
             return f"bootstrap_{'ratio' if self.ratio else 'cuped' if self.adjusted else 'mean'}_difference"
-        return f"{name}_ratio" if self.ratio else name
+        if self.test in REGRESSIONS:
+            return f"{name}_{self.hc.lower()}"
+        return f"paired_{name}" if self.test == "permutation" and self.paired else f"{name}_ratio" if self.ratio else name
 
     @property
     def interval_method(self) -> str:

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
-from fairtrial.quasi.did import ASSUMPTIONS, PARALLEL_TRENDS
-from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, graded, inference
+from fairtrial.quasi.did_checks import ASSUMPTIONS, trends_grade
+from fairtrial.quasi.estimate import QuasiEstimate, graded, inference, with_inference
 from fairtrial.quasi.event_study import JointTest, joint_test, pretrend_findings
 from fairtrial.quasi.fixed_effects import cluster_sums
+from fairtrial.quasi.relative import LevelError
 from fairtrial.quasi.staggered import GroupTime, GroupTimes
 from fairtrial.stats.result import Interval
 
@@ -158,6 +159,7 @@ def _over_cohorts(groups: GroupTimes, line: dict[float, _Mean]) -> _Mean:
 
 
 def _point(groups: GroupTimes, at: float, mean: _Mean) -> AggregatePoint:
+    """A mean with its error, where it has one."""
     std_error = groups.std_error(mean.influence)
     if std_error <= 0.0:
         return AggregatePoint(at=at, effect=mean.effect, std_error=None, interval=None)
@@ -191,23 +193,10 @@ def _pretrend(groups: GroupTimes) -> tuple[JointTest | None, list[Finding]]:
 
 
 def _estimate(groups: GroupTimes, overall: _Mean, kind: str, findings: tuple[Finding, ...]) -> QuasiEstimate:
-    std_error = groups.std_error(overall.influence)
-    tested = inference(overall.effect, std_error, alpha=groups.alpha)
+    """The overall mean beside the mean outcome of treated rows, which the counterfactual is read off."""
     ever = int((groups.first < groups.periods.size).sum())
-    grade = EvidenceGrade(
-        level="moderate",
-        design="staggered_did",
-        rests_on=PARALLEL_TRENDS,
-        because="Not higher: nobody was randomised, and parallel trends after the start cannot be tested.",
-    )
     return QuasiEstimate(
-        effect=overall.effect,
-        interval=tested.interval,
-        p_value=tested.p_value,
-        std_error=std_error,
-        statistic=tested.statistic,
-        df=None,
-        alpha=groups.alpha,
+        **with_inference(overall.effect, groups.std_error(overall.influence), alpha=groups.alpha),
         method=f"callaway_santanna_{kind}",
         interval_method="influence_function_normal",
         n=groups.rows,
@@ -217,6 +206,7 @@ def _estimate(groups: GroupTimes, overall: _Mean, kind: str, findings: tuple[Fin
         counterfactual=groups.treated_mean - overall.effect,
         assumptions=ASSUMPTIONS,
         findings=findings,
-        grade=graded(grade, findings),
+        grade=graded(trends_grade("staggered_did"), findings),
         numbers={"cohorts": float(len({cell.cohort for cell in groups.effects})), "clusters": float(groups.cluster.max() + 1)},
+        level_error=LevelError.of_scores(groups.scores(overall.influence), groups.scores(groups.treated_influence)),
     )

@@ -25,9 +25,10 @@ from scipy.optimize import minimize_scalar
 
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
-from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, graded, inference, numbers_of
+from fairtrial.quasi.columns import matrix_of, numbers_of
+from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, graded, with_inference
 from fairtrial.quasi.interrupted import LEAST_EACH_SIDE, NO_OTHER_EVENT
-from fairtrial.stats.regression import least_squares
+from fairtrial.stats.regression import LeastSquares, least_squares
 
 Floats = NDArray[np.float64]
 SeriesModel = Literal["local_level", "least_squares"]
@@ -87,53 +88,19 @@ def counterfactual_series(
     if model not in get_args(SeriesModel):
         raise UsageError(f"model must be one of {list(get_args(SeriesModel))}, got {model!r}.")
     y = numbers_of("series", series)
-    x = _controls(controls, y.size)
+    x = matrix_of("controls", controls, rows=y.size, row="period")
     _check(y.size, start, x.shape[1])
-    spread = x[:start].std(axis=0)
-    if (spread <= 0.0).any():
-        raise DataError("A control series must vary before the intervention.", hint="Leave constant ones out.", code="collinear")
-    design = np.column_stack([np.ones(y.size), (x - x[:start].mean(axis=0)) / spread])
+    design, spread = _design(x, start)
     before, after = design[:start], design[start:]
     fit = least_squares(y[:start], before)  # refuses controls that depend on each other
     if model == "least_squares":
-        reach = math.isqrt(start) if lags is None else lags
-        if not 0 <= reach < start:
-            raise UsageError(f"lags must lie in 0..{start - 1}, got {reach}.")
-        parts = _from_least_squares(fit.coefficients, fit.residuals, fit.inverse, before, after, reach)
+        parts = _from_least_squares(fit, before, after, _reach(lags, start))
     else:
         parts = _from_local_level(y[:start], before, after)
     predicted = np.concatenate([parts.fitted, parts.forecast])
     effects = y - predicted
-    effect = float(effects[start:].mean())
-    df = start - float(design.shape[1])
-    tested = inference(effect, math.sqrt(parts.variance), df=df, alpha=alpha)
-    findings = _findings(x, start, parts)
-    grade = EvidenceGrade(
-        level="moderate", design="interrupted_series", rests_on=RELATED, because="Not higher: one series was treated, and not by chance."
-    )
-    observed = float(y[start:].mean())
-    estimate = QuasiEstimate(
-        effect=effect,
-        interval=tested.interval,
-        p_value=tested.p_value,
-        std_error=math.sqrt(parts.variance),
-        statistic=tested.statistic,
-        df=df,
-        alpha=alpha,
-        method=f"counterfactual_{model}",
-        interval_method="prediction_t",
-        n=y.size,
-        n_treated=y.size - start,
-        n_control=start,
-        treated=observed,
-        counterfactual=observed - effect,
-        assumptions=(RELATED, NO_OTHER_EVENT),
-        findings=tuple(findings),
-        grade=graded(grade, findings),
-        numbers={"step_variance": parts.step, "noise_variance": parts.noise, "cumulative_effect": effect * (y.size - start)},
-    )
     return CounterfactualSeries(
-        estimate=estimate,
+        estimate=_estimate(y, effects, start, parts, model=model, findings=_findings(x, start, parts), alpha=alpha),
         predicted=predicted,
         effects=effects,
         coefficients=parts.coefficients[1:] / spread,
@@ -154,8 +121,49 @@ class _Parts:
     noise: float
 
 
-def _from_least_squares(beta: Floats, residuals: Floats, inverse: Floats, before: Floats, after: Floats, lags: int) -> _Parts:
+def _design(controls: Floats, start: int) -> tuple[Floats, Floats]:
+    """An intercept and the controls in units of their spread before the start, shape (n, p + 1); and that spread, shape (p,)."""
+    spread = controls[:start].std(axis=0)
+    if (spread <= 0.0).any():
+        raise DataError("A control series must vary before the intervention.", hint="Leave constant ones out.", code="collinear")
+    return np.column_stack([np.ones(controls.shape[0]), (controls - controls[:start].mean(axis=0)) / spread]), spread
+
+
+def _reach(lags: int | None, start: int) -> int:
+    """Lags over which residuals may depend."""
+    reach = math.isqrt(start) if lags is None else lags
+    if not 0 <= reach < start:
+        raise UsageError(f"lags must lie in 0..{start - 1}, got {reach}.")
+    return reach
+
+
+def _estimate(
+    y: Floats, effects: Floats, start: int, parts: _Parts, *, model: SeriesModel, findings: list[Finding], alpha: float
+) -> QuasiEstimate:
+    """The mean of the effects after the start, beside what was observed then."""
+    effect, observed = float(effects[start:].mean()), float(y[start:].mean())
+    grade = EvidenceGrade(
+        level="moderate", design="interrupted_series", rests_on=RELATED, because="Not higher: one series was treated, and not by chance."
+    )
+    return QuasiEstimate(
+        **with_inference(effect, math.sqrt(parts.variance), df=float(start - parts.coefficients.size), alpha=alpha),
+        method=f"counterfactual_{model}",
+        interval_method="prediction_t",
+        n=y.size,
+        n_treated=y.size - start,
+        n_control=start,
+        treated=observed,
+        counterfactual=observed - effect,
+        assumptions=(RELATED, NO_OTHER_EVENT),
+        findings=tuple(findings),
+        grade=graded(grade, findings),
+        numbers={"step_variance": parts.step, "noise_variance": parts.noise, "cumulative_effect": effect * (y.size - start)},
+    )
+
+
+def _from_least_squares(fit: LeastSquares, before: Floats, after: Floats, lags: int) -> _Parts:
     """The mean of future noise and the error of the relation, both with dependence in time."""
+    beta, residuals, inverse = fit.coefficients, fit.residuals, fit.inverse
     n, k = before.shape
     ahead = after.shape[0]
     covariances = [float((residuals[lag:] * residuals[: n - lag]).sum()) / (n - k) for lag in range(lags + 1)]
@@ -184,6 +192,7 @@ def _from_local_level(y: Floats, before: Floats, after: Floats) -> _Parts:
     walk = np.minimum(steps[:, None], steps[None, :])
 
     def deviance(log_q: float) -> float:
+        """Minus twice the restricted log-likelihood, up to a constant."""
         fit = _gls(z, before, walk, math.exp(log_q))
         return (z.size - before.shape[1]) * math.log(fit.noise) + fit.log_det
 
@@ -227,6 +236,7 @@ class _Gls:
 
 
 def _gls(z: Floats, design: Floats, walk: Floats, q: float) -> _Gls:
+    """Fit z on the design where the level steps with q times the noise's variance; `walk` is the steps' covariance."""
     covariance = q * walk
     covariance[np.diag_indices_from(covariance)] += 1.0
     factor = cho_factor(covariance, lower=True)
@@ -242,17 +252,8 @@ def _gls(z: Floats, design: Floats, walk: Floats, q: float) -> _Gls:
     return _Gls(coefficients=beta, noise=noise, log_det=log_det, factor=factor, inverse=inverse)
 
 
-def _controls(controls: ArrayLike, rows: int) -> Floats:
-    x = np.asarray(controls, dtype=np.float64)
-    x = x[:, None] if x.ndim == 1 else x
-    if x.ndim != 2 or x.shape[0] != rows or x.shape[1] == 0:
-        raise UsageError(f"controls must have one row a period, got {x.shape} for {rows}.")
-    if not np.isfinite(x).all():
-        raise DataError("Control series must be finite.", hint="Fill or drop those periods.", code="missing")
-    return x
-
-
 def _check(n: int, start: int, controls: int) -> None:
+    """Raise unless there are enough periods on both sides for so many controls, and not too many for the likelihood."""
     if start < max(LEAST_EACH_SIDE, controls + 3) or n - start < LEAST_EACH_SIDE:
         raise NotEnoughDataError(
             f"{controls} control series need {max(LEAST_EACH_SIDE, controls + 3)} periods before and {LEAST_EACH_SIDE} after, "
@@ -265,6 +266,7 @@ def _check(n: int, start: int, controls: int) -> None:
 
 
 def _findings(x: Floats, start: int, parts: _Parts) -> list[Finding]:
+    """A level that wanders more than it is noisy, and controls that leave the range they were related in."""
     found: list[Finding] = []
     if parts.step > WANDERS * parts.noise:
         found.append(

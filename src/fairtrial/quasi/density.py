@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import NotEnoughDataError, UsageError
-from fairtrial.quasi.estimate import numbers_of
+from fairtrial.quasi.columns import numbers_of
 from fairtrial.quasi.local_polynomial import LocalFit, kernel_weights, local_fit
 from fairtrial.stats.tails import p_value_of
 

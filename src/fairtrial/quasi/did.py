@@ -22,30 +22,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import NotEnoughDataError, UsageError
-from fairtrial.quasi.estimate import (
-    EvidenceGrade,
-    QuasiEstimate,
-    check_noise,
-    codes_of,
-    graded,
-    indicator_of,
-    inference,
-    numbers_of,
-)
-from fairtrial.quasi.fixed_effects import SmallSample, TwoWay, cluster_sums, fit_panel, is_nested
+from fairtrial.quasi.columns import check_noise, codes_of, count_clusters, indicator_of, numbers_of
+from fairtrial.quasi.did_checks import ASSUMPTIONS, check_clusters, timing_findings, trends_grade, wave_findings
+from fairtrial.quasi.estimate import QuasiEstimate, graded, with_inference
+from fairtrial.quasi.fixed_effects import PanelFit, SmallSample, TwoWay, cluster_sums, fit_panel, is_nested, sums_by
 from fairtrial.quasi.panel import weights_of
-from fairtrial.stats.regression import coefficient_covariance, least_squares
+from fairtrial.quasi.relative import LevelError
+from fairtrial.stats.regression import LeastSquares, coefficient_covariance, least_squares
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Cell = Literal["control_pre", "control_post", "treated_pre", "treated_post"]
 CELLS: tuple[Cell, ...] = ("control_pre", "control_post", "treated_pre", "treated_post")
-FEW_CLUSTERS = 30
-FEW_TREATED_CLUSTERS = 5
-PARALLEL_TRENDS = "Without the treatment the treated would have changed as the others did (parallel trends)."
-NO_ANTICIPATION = "Nobody changed before the treatment began because it was coming (no anticipation)."
-NO_SPILLOVER = "The treatment of some did not touch the others (no spillover)."
-ASSUMPTIONS = (PARALLEL_TRENDS, NO_ANTICIPATION, NO_SPILLOVER)
+EFFECT, WITHOUT = np.array([0.0, 0.0, 0.0, 1.0]), np.array([1.0, 1.0, 1.0, 0.0])
+"""Of 1, treated, post and treated x post: the effect, and what the treated would have been afterwards without it."""
+UNSEEN = "with two periods nothing of the trends before can be seen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,46 +116,32 @@ def did_2x2(outcome: ArrayLike, treated: ArrayLike, post: ArrayLike, *, cluster:
     design = np.column_stack([np.ones(y.size), group, after, group & after]).astype(np.float64)
     fit = least_squares(y, design)
     check_noise(fit.residuals, y)
-    kinds: dict[str, float] = {kind: _root(coefficient_covariance(fit, design, kind)) for kind in ("classical", "hc1")}
-    findings: list[Finding] = []
-    if cluster is None:
-        used, df, n_treated, n_control = "hc1", y.size - 4.0, int((group & after).sum()), int((~group & after).sum())
-    else:
-        _, members = codes_of("cluster", cluster, rows=y.size)
-        groups = int(members.max()) + 1
-        if groups < 2:
-            raise NotEnoughDataError("Cluster-robust errors need two clusters at least, got 1.", code="too_few_clusters")
-        scores = cluster_sums(design * fit.residuals[:, None], members, groups)
-        scale = groups / (groups - 1) * (y.size - 1) / (y.size - 4)
-        kinds["cluster_cr1"] = _root(scale * fit.inverse @ (scores.T @ scores) @ fit.inverse)
-        used, df = "cluster_cr1", groups - 1.0
-        n_treated, n_control = np.unique(members[group]).size, np.unique(members[~group]).size
-        findings += check_clusters(groups, n_treated)
-        findings += _one_wave(members, after, groups)
-    effect = float(fit.coefficients[3])
+    kinds = {kind: coefficient_covariance(fit, design, kind) for kind in ("classical", "hc1")}
     cells: dict[Cell, float] = {name: float(y[mask].mean()) for name, mask in masks.items()}
-    tested = inference(effect, kinds[used], df=df, alpha=alpha)
+    if cluster is None:
+        rests = _Rests(kind="hc1", df=y.size - 4.0, n_treated=int((group & after).sum()), n_control=int((~group & after).sum()))
+    else:
+        members = codes_of("cluster", cluster, rows=y.size)[1]
+        rests = _on_clusters(members, group, after)
+        kinds[rests.kind] = _clustered(fit, design, members, count_clusters(members))
+    effect = float(fit.coefficients[3])
+    covariance = kinds[rests.kind]
     estimate = QuasiEstimate(
-        effect=effect,
-        interval=tested.interval,
-        p_value=tested.p_value,
-        std_error=kinds[used],
-        statistic=tested.statistic,
-        df=df,
-        alpha=alpha,
+        **with_inference(effect, _root(covariance), df=rests.df, alpha=alpha),
         method="did_2x2",
-        interval_method=f"{used}_t",
+        interval_method=f"{rests.kind}_t",
         n=y.size,
-        n_treated=n_treated,
-        n_control=n_control,
+        n_treated=rests.n_treated,
+        n_control=rests.n_control,
         treated=cells["treated_post"],
         counterfactual=cells["treated_post"] - effect,
         assumptions=ASSUMPTIONS,
-        findings=tuple(findings),
-        grade=graded(_grade("with two periods nothing of the trends before can be seen"), findings),
+        findings=rests.findings,
+        grade=graded(trends_grade("did", level="weak", because=UNSEEN), rests.findings),
         numbers={str(name): value for name, value in cells.items()},
+        level_error=LevelError.of_coefficients(covariance, effect=EFFECT, level=WITHOUT),
     )
-    return TwoByTwo(estimate=estimate, cells=cells, std_errors=kinds)
+    return TwoByTwo(estimate=estimate, cells=cells, std_errors={kind: _root(matrix) for kind, matrix in kinds.items()})
 
 
 def did_from_cells(cells: Mapping[Cell, CellMean], *, alpha: float = 0.05) -> TwoByTwo:
@@ -191,15 +168,9 @@ def did_from_cells(cells: Mapping[Cell, CellMean], *, alpha: float = 0.05) -> Tw
     means: dict[Cell, float] = {name: cells[name].mean for name in CELLS}
     effect = (means["treated_post"] - means["treated_pre"]) - (means["control_post"] - means["control_pre"])
     std_error = math.hypot(*(cells[name].std_error for name in CELLS))
-    tested = inference(effect, std_error, alpha=alpha)
+    others = sum(cells[name].std_error ** 2 for name in CELLS if name != "treated_post")
     estimate = QuasiEstimate(
-        effect=effect,
-        interval=tested.interval,
-        p_value=tested.p_value,
-        std_error=std_error,
-        statistic=tested.statistic,
-        df=None,
-        alpha=alpha,
+        **with_inference(effect, std_error, alpha=alpha),
         method="did_from_cells",
         interval_method="normal",
         n=sum(cells[name].n for name in CELLS),
@@ -209,8 +180,9 @@ def did_from_cells(cells: Mapping[Cell, CellMean], *, alpha: float = 0.05) -> Tw
         counterfactual=means["treated_post"] - effect,
         assumptions=(*ASSUMPTIONS, "The four cells hold different, independent units."),
         findings=(),
-        grade=_grade("with two periods nothing of the trends before can be seen"),
+        grade=trends_grade("did", level="weak", because=UNSEEN),
         numbers={str(name): value for name, value in means.items()},
+        level_error=LevelError(variance=others, covariance=-others),
     )
     return TwoByTwo(estimate=estimate, cells=means, std_errors={"independent_cells": std_error})
 
@@ -257,121 +229,81 @@ def did_two_way(
     _, members = codes_of("cluster", unit if cluster is None else cluster, rows=y.size)
     effects = TwoWay.of(units, periods, weights_of(weights, y.size))
     fit = fit_panel(y, dose[:, None], effects, members, small_sample=small_sample, nested=is_nested(units, members))
-    raw = math.sqrt(float(fit.raw_covariance[0, 0]))
-    effect, std_error = float(fit.coefficients[0]), math.sqrt(float(fit.covariance[0, 0]))
-    tested = inference(effect, std_error, df=fit.clusters - 1.0, alpha=alpha)
+    effect = float(fit.coefficients[0])
     on = dose > 0.0
     pull = effects.weight * effects.residual(dose)
     negative = float(((pull < 0.0) & on).sum() / on.sum())
-    touched = np.unique(members[on]).size
-    findings = [*check_clusters(fit.clusters, touched), *_timing(units, periods, dose, negative)]
+    findings = [*check_clusters(fit.clusters, np.unique(members[on]).size), *timing_findings(units, periods, dose, negative)]
     treated = float(np.average(y[on], weights=effects.weight[on]))
+    ever = np.unique(units[on]).size
     estimate = QuasiEstimate(
-        effect=effect,
-        interval=tested.interval,
-        p_value=tested.p_value,
-        std_error=std_error,
-        statistic=tested.statistic,
-        df=fit.clusters - 1.0,
-        alpha=alpha,
+        **with_inference(effect, math.sqrt(float(fit.covariance[0, 0])), df=fit.clusters - 1.0, alpha=alpha),
         method="did_two_way",
         interval_method=f"cluster_{small_sample}_t",
         n=y.size,
-        n_treated=np.unique(units[on]).size,
-        n_control=np.unique(units).size - np.unique(units[on]).size,
+        n_treated=ever,
+        n_control=effects.units - ever,
         treated=treated,
         counterfactual=treated - effect * float(np.average(dose[on], weights=effects.weight[on])),
         assumptions=(*ASSUMPTIONS, "The effect is the same for all units and periods, or adoption is at one time."),
         findings=tuple(findings),
-        grade=graded(_grade("the trends before the treatment were not tested"), findings),
+        grade=graded(trends_grade("did", level="weak", because="the trends before the treatment were not tested"), findings),
         numbers={"negative_weights": negative, "clusters": float(fit.clusters)},
+        level_error=_level_error(y - treated, dose, pull, effects, fit, members, fit.factors[small_sample]),
     )
     return TwoWayDid(
         estimate=estimate,
-        std_errors={kind: raw * math.sqrt(factor) for kind, factor in fit.factors.items()},
+        std_errors={kind: math.sqrt(float(fit.raw_covariance[0, 0])) * math.sqrt(factor) for kind, factor in fit.factors.items()},
         negative_weights=negative,
     )
 
 
-def check_clusters(clusters: int, treated: int) -> list[Finding]:
-    """Findings on the number of clusters that a cluster-robust error rests on.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rests:
+    """What the error of a two-by-two comparison rests on."""
 
-    Args:
-        clusters: Clusters in all.
-        treated: Clusters with treated rows.
+    kind: Literal["hc1", "cluster_cr1"]
+    df: float
+    n_treated: int
+    n_control: int
+    findings: tuple[Finding, ...] = ()
+
+
+def _on_clusters(members: Ints, group: NDArray[np.bool_], after: NDArray[np.bool_]) -> _Rests:
+    """The clusters on each side, and what is to be said of them."""
+    clusters = count_clusters(members)
+    treated, others = np.unique(members[group]).size, np.unique(members[~group]).size
+    return _Rests(
+        kind="cluster_cr1",
+        df=clusters - 1.0,
+        n_treated=treated,
+        n_control=others,
+        findings=(*check_clusters(clusters, treated), *wave_findings(members, after, clusters)),
+    )
+
+
+def _clustered(fit: LeastSquares, design: Floats, members: Ints, clusters: int) -> Floats:
+    """Cluster-robust covariance with the factor CR1, shape (4, 4)."""
+    n, k = design.shape
+    scores = cluster_sums(design * fit.residuals[:, None], members, clusters)
+    scale = clusters / (clusters - 1) * (n - 1) / (n - k)
+    return scale * fit.inverse @ (scores.T @ scores) @ fit.inverse
+
+
+def _level_error(deviation: Floats, dose: Floats, pull: Floats, effects: TwoWay, fit: PanelFit, members: Ints, factor: float) -> LevelError:
+    """Error of the treated rows' mean less the effect at their mean dose, beside the effect's, by cluster.
+
+    The coefficient is linear in all outcomes: a row weighs `pull`, over what these weights make of the dose itself.
     """
-    if treated < FEW_TREATED_CLUSTERS or clusters - treated < FEW_TREATED_CLUSTERS:
-        side = min(treated, clusters - treated)
-        return [
-            Finding(
-                code="few_treated_clusters",
-                severity="warning",
-                message=f"Only {side} of {clusters} clusters are on one side: a clustered error is far too small then.",
-                action="Use placebo inference (synthetic control, permutation over units), and do not read this p-value.",
-                numbers={"clusters": clusters, "treated_clusters": treated},
-            )
-        ]
-    if clusters < FEW_CLUSTERS:
-        return [
-            Finding(
-                code="few_clusters",
-                severity="info",
-                message=f"The standard error rests on {clusters} clusters; with few of them it is too small on average.",
-                action="Read the interval as somewhat too narrow.",
-                numbers={"clusters": clusters},
-            )
-        ]
-    return []
-
-
-def _timing(units: Ints, periods: Ints, dose: Floats, negative: float) -> list[Finding]:
-    """Findings on adoption at different times and on treatments that end."""
-    never = int(periods.max()) + 1
-    began = np.full(int(units.max()) + 1, never)
-    np.minimum.at(began, units[dose > 0.0], periods[dose > 0.0])
-    cohorts = np.unique(began[began < never])
-    found: list[Finding] = []
-    if cohorts.size > 1:
-        found.append(
-            Finding(
-                code="staggered_adoption",
-                severity="warning",
-                message=f"Units began at {cohorts.size} different times; {negative:.0%} of treated rows enter with a negative weight.",
-                action="Use the staggered estimators (kind did with a cohort column): they compare with units not yet treated only.",
-                numbers={"cohorts": cohorts.size, "negative_weights": negative},
-            )
-        )
-    if ((dose <= 0.0) & (periods > began[units])).any():
-        found.append(
-            Finding(
-                code="treatment_ends",
-                severity="warning",
-                message="Some units left the treatment again; the estimate takes its effect to end at once.",
-                action="Leave rows after the end out, or study the end apart.",
-            )
-        )
-    return found
-
-
-def _one_wave(members: Ints, after: NDArray[np.bool_], groups: int) -> list[Finding]:
-    """Units seen before or after only: the two waves then hold different units."""
-    waves = np.bincount(members, after, groups)
-    rows = np.bincount(members, minlength=groups)
-    lone = int(((waves == 0) | (waves == rows)).sum())
-    if lone in {0, groups}:
-        return []
-    return [
-        Finding(
-            code="one_wave_only",
-            severity="info" if lone < 0.1 * groups else "warning",
-            message=f"{lone} of {groups} units were seen only before or only after: attrition may look like an effect.",
-            action="Compare with the units seen both times (balanced sample), and ask why the others are missing.",
-            numbers={"units": lone, "of": groups},
-        )
-    ]
+    share = np.where(dose > 0.0, effects.weight, 0.0)
+    share /= share.sum()
+    own = sums_by(members, pull * fit.residuals, fit.clusters) / float(pull @ dose)
+    level = sums_by(members, share * deviation, fit.clusters) - float(share @ dose) * own
+    return LevelError(variance=factor * float(level @ level), covariance=factor * float(level @ own))
 
 
 def _check_cells(counts: Mapping[Cell, int]) -> None:
+    """Raise where a group has no rows in a period."""
     empty = [name for name, count in counts.items() if count == 0]
     if empty:
         raise NotEnoughDataError(
@@ -381,9 +313,6 @@ def _check_cells(counts: Mapping[Cell, int]) -> None:
         )
 
 
-def _grade(because: str) -> EvidenceGrade:
-    return EvidenceGrade(level="weak", design="did", rests_on=PARALLEL_TRENDS, because=f"Not higher: {because}.")
-
-
 def _root(covariance: Floats) -> float:
+    """Standard error of the effect, the last of four coefficients."""
     return math.sqrt(float(covariance[3, 3]))

@@ -12,22 +12,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal, TypedDict
 
 from fairtrial.diagnostics.finding import Finding
-from fairtrial.errors import DataError, UsageError
-from fairtrial.stats.result import Estimate, Interval, check_alpha
+from fairtrial.errors import DataError
+from fairtrial.quasi.relative import LevelError, lift_of
+from fairtrial.stats.lift import LiftMethod
+from fairtrial.stats.result import Estimate, Interval, Unavailable, check_alpha
 from fairtrial.stats.tails import interval_of, p_value_of
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Design = Literal["did", "staggered_did", "rdd", "synthetic_control", "iv", "interrupted_series"]
 GradeLevel = Literal["strong", "moderate", "weak"]
 OBSERVED: tuple[Design, ...] = ("synthetic_control", "interrupted_series")
 """Designs in which the treated outcome is observed and only the counterfactual is estimated."""
+
+
+NO_LIFT = Unavailable(code="no_relative_effect", reason="The counterfactual is not positive, so there is no relative effect.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,7 @@ class QuasiEstimate:
         findings: What the checks saw.
         grade: What design the number rests on and how well.
         numbers: Further figures of the method, by name.
+        level_error: Sampling error of `counterfactual`, for the interval of the lift; None where the method has none.
     """
 
     effect: float
@@ -91,14 +92,21 @@ class QuasiEstimate:
     findings: tuple[Finding, ...]
     grade: EvidenceGrade
     numbers: Mapping[str, float] = field(default_factory=dict[str, float])
+    level_error: LevelError | None = None
 
-    def to_estimate(self) -> Estimate:
+    def to_estimate(self, *, lift_method: LiftMethod = "delta") -> Estimate:
         """The same as a comparison of two arms: the counterfactual is the control.
 
-        The lift is effect / counterfactual. It has an interval where the treated were observed and not sampled (one
-        unit or series): each effect of the interval then stands for one counterfactual, treated - effect.
+        Args:
+            lift_method: Interval of the lift: `delta`, `log` or `fieller`. A single unit or series that was observed and
+                not sampled has one interval whatever is asked: each effect of its interval stands for one
+                counterfactual, treated - effect.
+
+        Returns:
+            The comparison; where it has no lift, or the lift no interval, `notes` says why.
         """
-        lift, ends = self._lift()
+        lift, ends = self.relative(), self.relative_interval(lift_method)
+        notes = tuple(dict.fromkeys(found.code for found in (lift, ends) if isinstance(found, Unavailable)))
         return Estimate(
             effect=self.effect,
             interval=self.interval,
@@ -114,19 +122,40 @@ class QuasiEstimate:
             alternative="two-sided",
             method=self.method,
             interval_method=self.interval_method,
-            lift=lift,
-            lift_interval=ends,
-            lift_method=None if ends is None else "observed_treated",
+            lift=None if isinstance(lift, Unavailable) else lift,
+            lift_interval=None if isinstance(ends, Unavailable) else ends,
+            lift_method=None if isinstance(ends, Unavailable) else "observed_treated" if self._observed else lift_method,
+            notes=notes,
         )
 
-    def _lift(self) -> tuple[float | None, Interval | None]:
+    def relative(self) -> float | Unavailable:
+        """The lift, effect / counterfactual, a fraction; unavailable where the counterfactual is not positive."""
         if self.counterfactual <= 0.0:
-            return None, None
-        lift = self.effect / self.counterfactual
-        low, high = self.interval.low, self.interval.high
-        if self.grade.design not in OBSERVED or not math.isfinite(low) or high >= self.treated:
-            return lift, None
-        return lift, Interval(low=low / (self.treated - low), high=high / (self.treated - high))
+            return NO_LIFT
+        return self.effect / self.counterfactual
+
+    def relative_interval(self, method: LiftMethod = "delta") -> Interval | Unavailable:
+        """Confidence interval of the lift at level 1 - `alpha`, or why there is none.
+
+        Args:
+            method: `delta`, `log` or `fieller`; the last agrees with `p_value` exactly.
+        """
+        if self.counterfactual <= 0.0:
+            return NO_LIFT
+        if self._observed:
+            low, high = self.interval.low, self.interval.high
+            if not math.isfinite(low) or high >= self.treated:
+                return Unavailable(code="lift_without_interval", reason="The effect's interval reaches counterfactuals of 0 and below.")
+            return Interval(low=low / (self.treated - low), high=high / (self.treated - high))
+        if self.level_error is None or self.std_error is None:
+            return Unavailable(code="lift_without_interval", reason="The method has no sampling error of the counterfactual.")
+        df = math.inf if self.df is None else self.df
+        return lift_of(self.effect, self.std_error, self.counterfactual, self.level_error, df=df, alpha=self.alpha, method=method)
+
+    @property
+    def _observed(self) -> bool:
+        """Whether the treated outcome was observed, so that only the counterfactual is uncertain."""
+        return self.grade.design in OBSERVED
 
     def with_findings(self, findings: Sequence[Finding]) -> QuasiEstimate:
         """The same estimate knowing more; a warning makes its grade `weak`."""
@@ -172,88 +201,46 @@ def inference(effect: float, std_error: float, *, df: float = math.inf, alpha: f
     )
 
 
+class Tested(TypedDict):
+    """The fields of a `QuasiEstimate` that an effect with a standard error decides alone."""
+
+    effect: float
+    interval: Interval
+    p_value: float
+    std_error: float | None
+    statistic: float | None
+    df: float | None
+    alpha: float
+
+
+def with_inference(effect: float, std_error: float, *, df: float = math.inf, alpha: float = 0.05) -> Tested:
+    """Fields to pass on to `QuasiEstimate`: an effect with its `inference`.
+
+    Args:
+        effect: The estimate.
+        std_error: Its standard error, > 0.
+        df: Degrees of freedom of Student's t, > 0; `inf` for the normal.
+        alpha: Error rate in (0, 1).
+
+    Raises:
+        UsageError: `alpha` lies outside (0, 1).
+        DataError: Nothing varies, or there are too few units or clusters.
+    """
+    found = inference(effect, std_error, df=df, alpha=alpha)
+    return Tested(
+        effect=effect,
+        interval=found.interval,
+        p_value=found.p_value,
+        std_error=std_error,
+        statistic=found.statistic,
+        df=None if math.isinf(df) else df,
+        alpha=alpha,
+    )
+
+
 def graded(grade: EvidenceGrade, findings: Sequence[Finding]) -> EvidenceGrade:
     """The grade after the checks: a warning or worse about the design makes it `weak`."""
     failed = [finding for finding in findings if finding.severity != "info"]
     if not failed:
         return grade
     return replace(grade, level="weak", because=failed[0].message)
-
-
-def check_noise(residuals: Floats, outcome: Floats) -> None:
-    """Raise where a fit leaves nothing but rounding of an outcome, both shape (n,).
-
-    Raises:
-        DataError: The residuals are rounding errors: nothing varies that the model does not tell.
-    """
-    if float(np.abs(residuals).max()) <= 1e-13 * float(np.abs(outcome).max()):
-        raise DataError(
-            "The outcome must vary beyond what the design explains; nothing varies here.",
-            hint="Check that the outcome is what was measured, and that it differs between units.",
-            code="no_variance",
-        )
-
-
-def numbers_of(name: str, values: object, *, rows: int | None = None) -> Floats:
-    """A column of finite numbers.
-
-    Args:
-        name: What it is called, for messages.
-        values: Shape (n,), n >= 1.
-        rows: Rows it must have.
-
-    Raises:
-        UsageError: The length is another than `rows`, or it is not numeric.
-        DataError: It is empty, not flat, or not finite.
-    """
-    try:
-        column = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{name} must hold numbers, got {np.asarray(values).dtype}.") from error
-    if column.ndim != 1 or column.size == 0:
-        raise DataError(f"{name} must be a flat column of at least one value, got shape {column.shape}.")
-    if rows is not None and column.size != rows:
-        raise UsageError(f"{name} must have one value a row: {rows} rows, got {column.size} values.")
-    broken = int(column.size - np.isfinite(column).sum())
-    if broken:
-        raise DataError(
-            f"{name} must be finite, got {broken} missing or infinite values of {column.size}.", hint="Drop those rows.", code="missing"
-        )
-    return column
-
-
-def indicator_of(name: str, values: object, *, rows: int | None = None) -> NDArray[np.bool_]:
-    """A column of zeros and ones (or booleans) in which both occur.
-
-    Raises:
-        UsageError: There are other values.
-        DataError: Only one of the two occurs.
-    """
-    column = numbers_of(name, values, rows=rows)
-    if not np.isin(column, (0.0, 1.0)).all():
-        raise UsageError(f"{name} must hold 0 and 1 only, got {np.unique(column)[:5].tolist()}.")
-    if column.min() == column.max():
-        raise DataError(f"{name} must hold both 0 and 1, got {column[0]:g} in every row.", code="one_sided")
-    return column == 1.0
-
-
-def codes_of(name: str, values: object, *, rows: int | None = None) -> tuple[NDArray[np.generic], Ints]:
-    """The different labels of a column, sorted, and each row's place among them.
-
-    Raises:
-        UsageError: The length is another than `rows`.
-        DataError: It is empty, not flat, or holds missing labels.
-    """
-    column = np.asarray(values)
-    if column.dtype == object:
-        if any(label is None or label != label for label in column.ravel()):  # noqa: PLR0124 NaN differs from itself
-            raise DataError(f"{name} must not have missing labels.", hint="Drop those rows.", code="missing")
-        column = column.astype(str) if any(isinstance(label, str) for label in column.ravel()) else column
-    if column.ndim != 1 or column.size == 0:
-        raise DataError(f"{name} must be a flat column of at least one label, got shape {column.shape}.")
-    if rows is not None and column.size != rows:
-        raise UsageError(f"{name} must have one label a row: {rows} rows, got {column.size}.")
-    if column.dtype.kind == "f" and not np.isfinite(column).all():
-        raise DataError(f"{name} must not have missing labels.", hint="Drop those rows.", code="missing")
-    labels, codes = np.unique(column, return_inverse=True)
-    return labels, codes.astype(np.int64)

@@ -20,8 +20,8 @@ from scipy import special
 
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
-from fairtrial.quasi.did import ASSUMPTIONS, PARALLEL_TRENDS, check_clusters
-from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, codes_of, graded, inference
+from fairtrial.quasi.did_checks import ASSUMPTIONS, check_clusters, trends_grade
+from fairtrial.quasi.estimate import QuasiEstimate, graded, inference, with_inference
 from fairtrial.quasi.fixed_effects import PanelFit, SmallSample, TwoWay, fit_panel, is_nested
 from fairtrial.quasi.panel import Panel, panel_of
 from fairtrial.stats.result import Interval
@@ -117,8 +117,7 @@ def event_study(
     References:
         Bertrand, Duflo & Mullainathan (2004), QJE 119, 249-275; Freyaldenhoven, Hansen & Shapiro (2019), AER 109, 3307-3338.
     """
-    panel = panel_of(outcome, unit, time, cohort, weights=weights)
-    _, members = codes_of("cluster", unit if cluster is None else cluster, rows=panel.outcome.size)
+    panel = panel_of(outcome, unit, time, cohort, weights=weights, cluster=cluster)
     distance = _distances(panel)
     ever = panel.first[panel.unit] < panel.never
     counts = {int(e): int(c) for e, c in zip(*np.unique(distance[ever], return_counts=True), strict=True)}
@@ -128,14 +127,14 @@ def event_study(
         panel.outcome,
         regressors,
         TwoWay.of(panel.unit, panel.period, panel.weight),
-        members,
+        panel.cluster,
         small_sample=small_sample,
-        nested=is_nested(panel.unit, members),
+        nested=is_nested(panel.unit, panel.cluster),
     )
     points = _points(shown, counts, fit, alpha)
     before = [i for i, e in enumerate(shown) if e < -1]
     pretrend = joint_test(fit.coefficients[before], fit.covariance[np.ix_(before, before)], df_error=fit.clusters - 1.0) if before else None
-    touched = np.unique(members[ever]).size
+    touched = np.unique(panel.cluster[ever]).size
     findings = [*check_clusters(fit.clusters, touched), *pretrend_findings(pretrend)]
     if panel.cohorts.size > 1:
         findings.append(_mixed(panel.cohorts.size))
@@ -220,6 +219,7 @@ def _distances(panel: Panel) -> Ints:
 
 
 def _points(shown: list[int], counts: dict[int, int], fit: PanelFit, alpha: float) -> tuple[EventPoint, ...]:
+    """Coefficients with their intervals, and the reference, which is 0 by construction."""
     points = [EventPoint(event_time=-1, effect=0.0, std_error=None, interval=None, n=counts[-1])]
     for index, event_time in enumerate(shown):
         effect, std_error = float(fit.coefficients[index]), math.sqrt(float(fit.covariance[index, index]))
@@ -229,26 +229,14 @@ def _points(shown: list[int], counts: dict[int, int], fit: PanelFit, alpha: floa
 
 
 def _average(panel: Panel, fit: PanelFit, shown: list[int], counts: dict[int, int], findings: list[Finding], alpha: float) -> QuasiEstimate:
+    """The mean of the coefficients from the start on, each weighted by the treated rows at its distance."""
     share = np.array([counts[e] if e >= 0 else 0 for e in shown], dtype=np.float64)
     share /= share.sum()
     effect, std_error = float(share @ fit.coefficients), math.sqrt(float(share @ fit.covariance @ share))
-    tested = inference(effect, std_error, df=fit.clusters - 1.0, alpha=alpha)
     treated = float(np.average(panel.outcome[panel.treated], weights=panel.weight[panel.treated]))
-    grade = EvidenceGrade(
-        level="moderate",
-        design="did",
-        rests_on=PARALLEL_TRENDS,
-        because="Not higher: nobody was randomised, and parallel trends after the start cannot be tested.",
-    )
     ever = int((panel.first < panel.never).sum())
     return QuasiEstimate(
-        effect=effect,
-        interval=tested.interval,
-        p_value=tested.p_value,
-        std_error=std_error,
-        statistic=tested.statistic,
-        df=fit.clusters - 1.0,
-        alpha=alpha,
+        **with_inference(effect, std_error, df=fit.clusters - 1.0, alpha=alpha),
         method="event_study",
         interval_method="cluster_t",
         n=fit.n,
@@ -258,11 +246,12 @@ def _average(panel: Panel, fit: PanelFit, shown: list[int], counts: dict[int, in
         counterfactual=treated - effect,
         assumptions=ASSUMPTIONS,
         findings=tuple(findings),
-        grade=graded(grade, findings),
+        grade=graded(trends_grade("did"), findings),
     )
 
 
 def _mixed(cohorts: int) -> Finding:
+    """That a coefficient is no longer the effect of one cohort."""
     return Finding(
         code="mixed_cohorts",
         severity="warning",

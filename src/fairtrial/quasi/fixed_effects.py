@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
-from fairtrial.quasi.estimate import check_noise
+from fairtrial.quasi.columns import check_noise, count_clusters
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -144,9 +144,7 @@ def fit_panel(
     if small_sample not in get_args(SmallSample):
         raise UsageError(f"small_sample must be one of {list(get_args(SmallSample))}, got {small_sample!r}.")
     n, k = regressors.shape
-    groups = int(cluster.max()) + 1
-    if groups < 2:
-        raise NotEnoughDataError("Cluster-robust errors need two clusters at least, got 1.", code="too_few_clusters")
+    groups = count_clusters(cluster)
     taken = {"nested": k + effects.periods, "all": k + effects.units + effects.periods - 1}
     if n <= taken["all"]:
         raise NotEnoughDataError(f"A regression with {taken['all']} coefficients needs more rows than that, got {n}.", code="too_few_units")

@@ -21,11 +21,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import NotEnoughDataError
-from fairtrial.quasi.did import ASSUMPTIONS, PARALLEL_TRENDS, check_clusters
-from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, codes_of, graded, inference
+from fairtrial.quasi.columns import count_clusters
+from fairtrial.quasi.did_checks import ASSUMPTIONS, check_clusters, trends_grade
+from fairtrial.quasi.estimate import QuasiEstimate, graded, inference, with_inference
 from fairtrial.quasi.event_study import EventPoint
-from fairtrial.quasi.fixed_effects import TwoWay, cluster_sums, sums_by
+from fairtrial.quasi.fixed_effects import TwoWay, sums_by
 from fairtrial.quasi.panel import Panel, panel_of
+from fairtrial.quasi.relative import LevelError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -77,34 +79,16 @@ def impute_did(
     References:
         Gardner (2021), section 3 and appendix; Borusyak, Jaravel & Spiess (2024), theorem 2.
     """
-    whole = panel_of(outcome, unit, time, cohort, weights=weights)
-    _, members = codes_of("cluster", unit if cluster is None else cluster, rows=whole.outcome.size)
-    panel, kept, findings = _imputable(whole)
-    members = np.unique(members[kept], return_inverse=True)[1].astype(np.int64)
-    groups = int(members.max()) + 1
-    if groups < 2:
-        raise NotEnoughDataError("Cluster-robust errors need two clusters at least, got 1.", code="too_few_clusters")
+    panel, findings = _imputable(panel_of(outcome, unit, time, cohort, weights=weights, cluster=cluster))
+    clusters = count_clusters(panel.cluster)
+    averages = _Averages.of(panel, clusters)
     treated = panel.treated
-    first = _first_stage(panel, treated)
-    centre = float(panel.outcome.mean())
-    y = panel.outcome - centre
-    effects_u, effects_t = first.effects(y[~treated])
-    gap = y - effects_u[panel.unit] - effects_t[panel.period]
-    touched = np.unique(members[treated]).size
-    findings += check_clusters(groups, touched)
-    everything = _Averages(panel=panel, treated=treated, first=first, gap=gap, members=members, groups=groups)
-    effect, std_error = everything.mean(treated)
-    tested = inference(effect, std_error, alpha=alpha)
+    effect, std_error = averages.mean(treated)
     observed = float(np.average(panel.outcome[treated], weights=panel.weight[treated]))
     ever = np.unique(panel.unit[treated]).size
+    findings += check_clusters(clusters, np.unique(panel.cluster[treated]).size)
     estimate = QuasiEstimate(
-        effect=effect,
-        interval=tested.interval,
-        p_value=tested.p_value,
-        std_error=std_error,
-        statistic=tested.statistic,
-        df=None,
-        alpha=alpha,
+        **with_inference(effect, std_error, alpha=alpha),
         method="did_imputation",
         interval_method="two_stage_cluster_normal",
         n=panel.outcome.size,
@@ -114,59 +98,75 @@ def impute_did(
         counterfactual=observed - effect,
         assumptions=ASSUMPTIONS,
         findings=tuple(findings),
-        grade=graded(_GRADE, findings),
-        numbers={"treated_rows": float(treated.sum()), "clusters": float(groups)},
+        grade=graded(trends_grade("staggered_did"), findings),
+        numbers={"treated_rows": float(treated.sum()), "clusters": float(clusters)},
+        level_error=averages.level_error(treated),
     )
-    return ImputedDid(estimate=estimate, points=_points(everything, alpha))
-
-
-_GRADE = EvidenceGrade(
-    level="moderate",
-    design="staggered_did",
-    rests_on=PARALLEL_TRENDS,
-    because="Not higher: nobody was randomised, and parallel trends after the start cannot be tested.",
-)
+    return ImputedDid(estimate=estimate, points=_points(averages, alpha))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Averages:
-    """What any average over treated rows needs."""
+    """What any average over treated rows needs: each row's effect, and what the first stage owes to each untreated row."""
 
     panel: Panel
-    treated: Bools
     first: TwoWay
     gap: Floats
-    members: Ints
-    groups: int
+    clusters: int
+
+    @classmethod
+    def of(cls, panel: Panel, clusters: int) -> _Averages:
+        """Fit the first stage on untreated rows and take the prediction off every row."""
+        first = _first_stage(panel)
+        y = panel.outcome - float(panel.outcome.mean())
+        effects_u, effects_t = first.effects(y[~panel.treated])
+        return cls(panel=panel, first=first, gap=y - effects_u[panel.unit] - effects_t[panel.period], clusters=clusters)
 
     def mean(self, chosen: Bools) -> tuple[float, float]:
-        """Mean effect over chosen treated rows and its standard error.
+        """Mean effect over chosen treated rows and its standard error."""
+        share = self._share(chosen)
+        effect = float(share @ self.gap)
+        return effect, math.sqrt(float(np.square(self._scores(chosen, share, effect)).sum()))
+
+    def level_error(self, chosen: Bools) -> LevelError:
+        """Error of what the chosen treated rows would have been, beside that of their mean effect."""
+        share = self._share(chosen)
+        effect = self._scores(chosen, share, float(share @ self.gap))
+        observed = share * (self.panel.outcome - float(share @ self.panel.outcome))
+        return LevelError.of_scores(effect, sums_by(self.panel.cluster, observed, self.clusters))
+
+    def _share(self, chosen: Bools) -> Floats:
+        """Each row's part in a mean over chosen rows, shape (n,)."""
+        share = np.where(chosen, self.panel.weight, 0.0)
+        return share / share.sum()
+
+    def _scores(self, chosen: Bools, share: Floats, effect: float) -> Floats:
+        """What each cluster adds to the error of a mean effect, shape (clusters,).
 
         The mean is linear in all outcomes: treated rows carry their share, untreated rows
         what solving the first stage gives them; scores of both are summed by cluster.
         """
         panel = self.panel
-        share = np.where(chosen, panel.weight, 0.0)
-        share /= share.sum()
-        effect = float(share @ self.gap)
         sums_u = sums_by(panel.unit, share, panel.units)
         sums_t = sums_by(panel.period, share, panel.periods.size)
         pull_u, pull_t = self.first.solve(sums_u, sums_t)
-        pull = np.where(self.treated, 0.0, panel.weight * (pull_u[panel.unit] + pull_t[panel.period]))
-        scores = (np.where(chosen, share * (self.gap - effect), 0.0) - pull * self.gap)[:, None]
-        return effect, math.sqrt(float(np.square(cluster_sums(scores, self.members, self.groups)).sum()))
+        pull = np.where(panel.treated, 0.0, panel.weight * (pull_u[panel.unit] + pull_t[panel.period]))
+        return sums_by(panel.cluster, np.where(chosen, share * (self.gap - effect), 0.0) - pull * self.gap, self.clusters)
 
 
-def _first_stage(panel: Panel, treated: Bools) -> TwoWay:
-    return TwoWay.of(panel.unit[~treated], panel.period[~treated], panel.weight[~treated], units=panel.units, periods=panel.periods.size)
+def _first_stage(panel: Panel) -> TwoWay:
+    """Unit and period effects over untreated rows, with a place for every unit and period of the panel."""
+    free = ~panel.treated
+    return TwoWay.of(panel.unit[free], panel.period[free], panel.weight[free], units=panel.units, periods=panel.periods.size)
 
 
 def _points(averages: _Averages, alpha: float) -> tuple[EventPoint, ...]:
+    """Mean effect at each distance from the start; no error where every row there fits exactly."""
     panel = averages.panel
     distance = panel.period - panel.first[panel.unit]
     points: list[EventPoint] = []
-    for event_time in np.unique(distance[averages.treated]):
-        chosen = averages.treated & (distance == event_time)
+    for event_time in np.unique(distance[panel.treated]):
+        chosen = panel.treated & (distance == event_time)
         effect, std_error = averages.mean(chosen)
         known = std_error > 0.0
         points.append(
@@ -181,7 +181,7 @@ def _points(averages: _Averages, alpha: float) -> tuple[EventPoint, ...]:
     return tuple(points)
 
 
-def _imputable(panel: Panel) -> tuple[Panel, Bools, list[Finding]]:
+def _imputable(panel: Panel) -> tuple[Panel, list[Finding]]:
     """The rows whose unit and period were both seen untreated, and what was left out."""
     treated = panel.treated
     known_units = np.bincount(panel.unit, ~treated, panel.units) > 0
@@ -195,17 +195,12 @@ def _imputable(panel: Panel) -> tuple[Panel, Bools, list[Finding]]:
         )
     lost = int((~keep).sum())
     if lost == 0:
-        return panel, keep, []
-    return (
-        panel.rows(keep),
-        keep,
-        [
-            Finding(
-                code="not_imputable",
-                severity="warning",
-                message=f"{lost} treated rows have no untreated row of their unit or of their period, and were left out.",
-                action="The estimate speaks of the other treated rows only.",
-                numbers={"rows": lost},
-            )
-        ],
+        return panel, []
+    left = Finding(
+        code="not_imputable",
+        severity="warning",
+        message=f"{lost} treated rows have no untreated row of their unit or of their period, and were left out.",
+        action="The estimate speaks of the other treated rows only.",
+        numbers={"rows": lost},
     )
+    return panel.rows(keep), [left]

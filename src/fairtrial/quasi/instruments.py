@@ -22,10 +22,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fairtrial.diagnostics.finding import Finding
-from fairtrial.errors import DataError, NotEnoughDataError, UsageError
-from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, check_noise, codes_of, graded, inference, numbers_of
+from fairtrial.errors import DataError, UsageError
+from fairtrial.quasi.columns import check_noise, codes_of, count_clusters, matrix_of, numbers_of
+from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, with_inference
 from fairtrial.quasi.fixed_effects import cluster_sums
-from fairtrial.stats.regression import LeastSquares, least_squares
+from fairtrial.quasi.relative import LevelError
+from fairtrial.stats.regression import least_squares
 from fairtrial.stats.result import Interval
 from fairtrial.stats.tails import critical_value, p_value_of
 
@@ -96,71 +98,127 @@ def late_2sls(
     """
     if std_errors not in get_args(RobustErrors):
         raise UsageError(f"std_errors must be one of {list(get_args(RobustErrors))}, got {std_errors!r}.")
-    y = numbers_of("outcome", outcome)
-    d = numbers_of("treatment", treatment, rows=y.size)
-    z = numbers_of("instrument", instrument, rows=y.size)
-    x = _design(covariates, y.size)
-    members = None if cluster is None else codes_of("cluster", cluster, rows=y.size)[1]
-    groups = y.size if members is None else int(members.max()) + 1
-    if groups < 2:
-        raise NotEnoughDataError("Cluster-robust errors need two clusters at least, got 1.", code="too_few_clusters")
-    if np.ptp(z) == 0.0 or np.ptp(d) == 0.0:
-        raise DataError("Instrument and treatment must vary.", hint="Nobody was moved, or everybody took the same.", code="no_variance")
-    full = np.column_stack([z, x])
-    reduced, first = least_squares(y, full), least_squares(d, full)
-    check_noise(reduced.residuals, y)
+    read = _Columns.of(outcome, treatment, instrument, covariates, cluster)
+    reduced, first = least_squares(read.outcome, read.design), least_squares(read.treatment, read.design)
+    check_noise(reduced.residuals, read.outcome)
     itt, compliance = float(reduced.coefficients[0]), float(first.coefficients[0])
-    factor = _factor(y.size, full.shape[1], groups if members is not None else None, std_errors)
-    moments = _Moments.of(reduced, first, full, members, factor)
-    strength = compliance**2 / moments.dd if moments.dd > 0.0 else math.inf
-    if abs(compliance) <= 1e-12 * float(np.std(d)):
+    if abs(compliance) <= 1e-12 * float(np.std(read.treatment)):
         raise DataError("The instrument does not move the treatment at all.", hint="Another instrument is needed.", code="no_first_stage")
-    effect = itt / compliance
-    std_error = math.sqrt(max(moments.variance(effect), 0.0)) / abs(compliance)
-    df = math.inf if members is None else groups - 1.0
-    tested = inference(effect, std_error, df=df, alpha=alpha)
-    ar_interval, connected = _anderson_rubin(itt, compliance, moments, float(critical_value(alpha, df)) ** 2)
-    ar_p = p_value_of(itt / math.sqrt(moments.yy), df).item() if moments.yy > 0.0 else 1.0
-    weak = strength < WEAK_F
-    findings = _findings(strength, connected=connected, weak=weak)
-    on = d * (z > z.mean()) if np.isin(d, (0.0, 1.0)).all() else d
+    factor = _factor(read.outcome.size, read.design.shape[1], read.clusters, std_errors)
+    pull = read.design @ reduced.inverse[:, 0]
+    scores = read.by_cluster(np.column_stack([pull * reduced.residuals, pull * first.residuals]))
+    moments = _Moments.of(scores, factor)
+    strength = compliance**2 / moments.dd if moments.dd > 0.0 else math.inf
+    std_error = math.sqrt(max(moments.variance(itt / compliance), 0.0)) / abs(compliance)
+    robust, connected = _anderson_rubin(itt, compliance, moments, float(critical_value(alpha, read.df)) ** 2)
+    robust_p = p_value_of(itt / math.sqrt(moments.yy), read.df).item() if moments.yy > 0.0 else 1.0
+    estimate = _estimate(read, (itt, compliance), std_error, read.level_error(scores, (itt, compliance), factor), alpha)
+    estimate = replace(
+        estimate,
+        interval_method=f"{std_errors}_normal" if read.clusters is None else "cluster_cr1_t",
+        numbers={"itt": itt, "compliance": compliance, "first_stage_f": strength},
+    )
+    if strength < WEAK_F:
+        estimate = replace(
+            estimate, interval=robust, p_value=robust_p, interval_method="anderson_rubin", std_error=None, statistic=None, level_error=None
+        )
+    return LateEstimate(
+        estimate=estimate.with_findings(_findings(strength, connected=connected)),
+        itt=itt,
+        compliance=compliance,
+        std_error=std_error,
+        first_stage_f=strength,
+        anderson_rubin=robust,
+        anderson_rubin_p=robust_p,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Columns:
+    """What was read, checked: both stages regress on `design`, whose first column is the instrument.
+
+    `members` is the place of each unit's cluster; None: units are independent.
+    """
+
+    outcome: Floats
+    treatment: Floats
+    instrument: Floats
+    design: Floats
+    members: Ints | None
+
+    @classmethod
+    def of(
+        cls, outcome: ArrayLike, treatment: ArrayLike, instrument: ArrayLike, covariates: ArrayLike | None, cluster: ArrayLike | None
+    ) -> _Columns:
+        """Check the columns and lay out the design: instrument, intercept, centred covariates."""
+        y = numbers_of("outcome", outcome)
+        d = numbers_of("treatment", treatment, rows=y.size)
+        z = numbers_of("instrument", instrument, rows=y.size)
+        columns = [z, np.ones(y.size)]
+        if covariates is not None:
+            x = matrix_of("covariates", covariates, rows=y.size, row="unit")
+            columns += list((x - x.mean(axis=0)).T)
+        members = None if cluster is None else codes_of("cluster", cluster, rows=y.size)[1]
+        if members is not None:
+            count_clusters(members)
+        if np.ptp(z) == 0.0 or np.ptp(d) == 0.0:
+            raise DataError("Instrument and treatment must vary.", hint="Nobody was moved, or everybody took the same.", code="no_variance")
+        return cls(outcome=y, treatment=d, instrument=z, design=np.column_stack(columns), members=members)
+
+    @property
+    def clusters(self) -> int | None:
+        """Number of clusters; None where units are independent."""
+        return None if self.members is None else int(self.members.max()) + 1
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of inference: clusters - 1, or `inf`."""
+        return math.inf if self.clusters is None else self.clusters - 1.0
+
+    @property
+    def treated(self) -> NDArray[np.bool_]:
+        """Units whose mean outcome stands for the treated: those that took it when the instrument asked, where it is yes or no."""
+        asked = self.treatment > 0.0
+        if np.isin(self.treatment, (0.0, 1.0)).all():
+            asked &= self.instrument > self.instrument.mean()
+        return asked if asked.any() else np.ones(asked.size, dtype=np.bool_)
+
+    def by_cluster(self, scores: Floats) -> Floats:
+        """Sums of units' scores, shape (n, k), by cluster; the scores themselves where units are independent."""
+        return scores if self.members is None else cluster_sums(scores, self.members, int(self.members.max()) + 1)
+
+    def level_error(self, scores: Floats, stages: tuple[float, float], factor: float) -> LevelError:
+        """Error of the mean of the treated less the effect, beside the effect's; `scores` of both stages by cluster."""
+        itt, compliance = stages
+        effect = (scores[:, 0] - itt / compliance * scores[:, 1]) / compliance
+        on = self.treated
+        own = np.where(on, self.outcome - self.outcome[on].mean(), 0.0) / on.sum()
+        return LevelError.of_scores(effect, self.by_cluster(own[:, None])[:, 0], factor=factor)
+
+
+def _estimate(read: _Columns, stages: tuple[float, float], std_error: float, level_error: LevelError, alpha: float) -> QuasiEstimate:
+    """The ratio of both stages with the inference that a strong first stage allows."""
+    effect = stages[0] / stages[1]
+    treated, asked = float(read.outcome[read.treated].mean()), read.instrument > read.instrument.mean()
     grade = EvidenceGrade(
         level="strong",
         design="iv",
         rests_on=EXCLUSION,
         because="It holds for those whom the instrument moved; exclusion cannot be tested.",
     )
-    treated = float(y[on > 0.0].mean()) if (on > 0.0).any() else float(y.mean())
-    estimate = QuasiEstimate(
-        effect=effect,
-        interval=tested.interval,
-        p_value=tested.p_value,
-        std_error=std_error,
-        statistic=tested.statistic,
-        df=None if members is None else df,
-        alpha=alpha,
+    return QuasiEstimate(
+        **with_inference(effect, std_error, df=read.df, alpha=alpha),
         method="late_2sls",
-        interval_method=f"{std_errors}_normal" if members is None else "cluster_cr1_t",
-        n=y.size,
-        n_treated=int((z > z.mean()).sum()),
-        n_control=int((z <= z.mean()).sum()),
+        interval_method="normal",
+        n=read.outcome.size,
+        n_treated=int(asked.sum()),
+        n_control=int((~asked).sum()),
         treated=treated,
         counterfactual=treated - effect,
         assumptions=(AS_RANDOM, EXCLUSION, MONOTONE, "One unit's treatment does not touch another's outcome."),
-        findings=tuple(findings),
-        grade=graded(grade, findings),
-        numbers={"itt": itt, "compliance": compliance, "first_stage_f": strength},
-    )
-    if weak:
-        estimate = replace(estimate, interval=ar_interval, p_value=ar_p, std_error=None, statistic=None, interval_method="anderson_rubin")
-    return LateEstimate(
-        estimate=estimate,
-        itt=itt,
-        compliance=compliance,
-        std_error=std_error,
-        first_stage_f=strength,
-        anderson_rubin=ar_interval,
-        anderson_rubin_p=ar_p,
+        findings=(),
+        grade=grade,
+        level_error=level_error,
     )
 
 
@@ -173,11 +231,9 @@ class _Moments:
     dd: float
 
     @classmethod
-    def of(cls, reduced: LeastSquares, first: LeastSquares, design: Floats, members: Ints | None, factor: float) -> _Moments:
-        pull = design @ reduced.inverse[:, 0]
-        scores = np.column_stack([pull * reduced.residuals, pull * first.residuals])
-        sums = scores if members is None else cluster_sums(scores, members, int(members.max()) + 1)
-        cross = factor * (sums.T @ sums)
+    def of(cls, scores: Floats, factor: float) -> _Moments:
+        """From the scores of both stages by cluster, shape (clusters, 2), and the small-sample factor."""
+        cross = factor * (scores.T @ scores)
         return cls(yy=float(cross[0, 0]), yd=float(cross[0, 1]), dd=float(cross[1, 1]))
 
     def variance(self, effect: float) -> float:
@@ -197,26 +253,16 @@ def _anderson_rubin(itt: float, compliance: float, moments: _Moments, limit: flo
     return Interval(low=-math.inf, high=math.inf), discriminant < 0.0
 
 
-def _design(covariates: ArrayLike | None, rows: int) -> Floats:
-    if covariates is None:
-        return np.ones((rows, 1))
-    x = np.asarray(covariates, dtype=np.float64)
-    x = x[:, None] if x.ndim == 1 else x
-    if x.ndim != 2 or x.shape[0] != rows:
-        raise UsageError(f"covariates must have one row a unit, got {x.shape} for {rows}.")
-    if not np.isfinite(x).all():
-        raise DataError("Covariates must be finite.", hint="Drop those units.", code="missing")
-    return np.column_stack([np.ones(rows), x - x.mean(axis=0)])
-
-
 def _factor(n: int, k: int, groups: int | None, std_errors: RobustErrors) -> float:
+    """Small-sample factor of the variance: CR1 with clusters, else as `std_errors` says."""
     if groups is not None:
         return groups / (groups - 1) * (n - 1) / (n - k)
     return n / (n - k) if std_errors == "hc1" else 1.0
 
 
-def _findings(strength: float, *, connected: bool, weak: bool) -> list[Finding]:
-    if not weak:
+def _findings(strength: float, *, connected: bool) -> list[Finding]:
+    """How strong the first stage is, and what to read where it is weak."""
+    if strength >= WEAK_F:
         return [
             Finding(
                 code="first_stage",

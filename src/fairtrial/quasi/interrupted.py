@@ -23,7 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import NotEnoughDataError, UsageError
-from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, check_noise, inference, numbers_of
+from fairtrial.quasi.columns import check_noise, numbers_of
+from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, inference, with_inference
 from fairtrial.stats.regression import LeastSquares, coefficient_covariance, least_squares
 from fairtrial.stats.result import Interval
 
@@ -115,16 +116,9 @@ def segmented_regression(series: ArrayLike, *, start: int, lags: int | None = No
     mean = np.array([0.0, 0.0, 1.0, float((t[after] - start).mean())])
     effect, std_error = float(mean @ fit.coefficients), math.sqrt(float(mean @ scaled @ mean))
     findings = (_no_control(), *_dependence(fit.residuals[:start], used))
-    tested = inference(effect, std_error, df=n - 4.0, alpha=alpha)
     observed = float(y[start:].mean())
     estimate = QuasiEstimate(
-        effect=effect,
-        interval=tested.interval,
-        p_value=tested.p_value,
-        std_error=std_error,
-        statistic=tested.statistic,
-        df=n - 4.0,
-        alpha=alpha,
+        **with_inference(effect, std_error, df=n - 4.0, alpha=alpha),
         method="segmented_regression",
         interval_method="newey_west_t",
         n=n,
@@ -170,6 +164,7 @@ def newey_west(fit: LeastSquares, design: Floats, lags: int) -> Floats:
 
 
 def _change(effect: float, ols: float, raw: float, scaled: float, df: float, alpha: float) -> Change:
+    """One coefficient with its three variances; the last is the one that inference reads."""
     tested = inference(effect, math.sqrt(max(scaled, 0.0)), df=df, alpha=alpha)
     return Change(
         effect=effect,
@@ -182,6 +177,7 @@ def _change(effect: float, ols: float, raw: float, scaled: float, df: float, alp
 
 
 def _check_sides(n: int, start: int) -> None:
+    """Raise unless there are enough periods before the start and from it on."""
     if start < LEAST_EACH_SIDE or n - start < LEAST_EACH_SIDE:
         raise NotEnoughDataError(
             f"An interrupted series needs {LEAST_EACH_SIDE} periods on each side of the start, "
@@ -200,6 +196,7 @@ _GRADE = EvidenceGrade(
 
 
 def _no_control() -> Finding:
+    """That nothing separates the intervention from whatever else happened then."""
     return Finding(
         code="no_control_series",
         severity="info",

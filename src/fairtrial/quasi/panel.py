@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fairtrial.errors import DataError, NotEnoughDataError
-from fairtrial.quasi.estimate import check_noise, codes_of, numbers_of
+from fairtrial.quasi.columns import check_noise, codes_of, numbers_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -31,6 +31,7 @@ class Panel:
         periods: The periods, sorted, shape (T,).
         first: Place of the first treated period of each unit, shape (units,); T for the never treated.
         weight: Weight of each row, > 0, shape (n,).
+        cluster: Place of each row's cluster, shape (n,); the unit where no cluster was given.
     """
 
     outcome: Floats
@@ -39,6 +40,7 @@ class Panel:
     periods: Floats
     first: Ints
     weight: Floats
+    cluster: Ints
 
     @property
     def units(self) -> int:
@@ -71,7 +73,7 @@ class Panel:
         return f"{self.periods[place]:g}"
 
     def rows(self, keep: NDArray[np.bool_]) -> Panel:
-        """The panel of some rows; units without rows disappear, periods stay.
+        """The panel of some rows; units and clusters without rows disappear, periods stay.
 
         Raises:
             NotEnoughDataError: No row is kept.
@@ -86,6 +88,7 @@ class Panel:
             periods=self.periods,
             first=self.first[names],
             weight=self.weight[keep],
+            cluster=np.unique(self.cluster[keep], return_inverse=True)[1].astype(np.int64),
         )
 
     def matrix(self) -> Floats:
@@ -95,7 +98,15 @@ class Panel:
         return wide
 
 
-def panel_of(outcome: ArrayLike, unit: ArrayLike, time: ArrayLike, cohort: ArrayLike, *, weights: ArrayLike | None = None) -> Panel:
+def panel_of(
+    outcome: ArrayLike,
+    unit: ArrayLike,
+    time: ArrayLike,
+    cohort: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    cluster: ArrayLike | None = None,
+) -> Panel:
     """Check rows and put them in the panel's form.
 
     Args:
@@ -104,6 +115,7 @@ def panel_of(outcome: ArrayLike, unit: ArrayLike, time: ArrayLike, cohort: Array
         time: The period of each row, numbers, shape (n,).
         cohort: First treated period of the row's unit; NaN, infinity, or 0 where 0 is no period: never. Shape (n,).
         weights: Weight of each row, > 0; default 1.
+        cluster: The cluster of each row, numbers or text; default: the unit.
 
     Raises:
         UsageError: Lengths differ.
@@ -128,7 +140,15 @@ def panel_of(outcome: ArrayLike, unit: ArrayLike, time: ArrayLike, cohort: Array
     first[units] = start
     if (first[units] != start).any():
         raise DataError("A unit must have one cohort, the period in which it was first treated; some have two.")
-    return Panel(outcome=y, unit=units, period=period.astype(np.int64), periods=periods, first=first, weight=weights_of(weights, y.size))
+    return Panel(
+        outcome=y,
+        unit=units,
+        period=period.astype(np.int64),
+        periods=periods,
+        first=first,
+        weight=weights_of(weights, y.size),
+        cluster=units if cluster is None else codes_of("cluster", cluster, rows=y.size)[1],
+    )
 
 
 def weights_of(weights: ArrayLike | None, rows: int) -> Floats:

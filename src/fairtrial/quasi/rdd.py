@@ -23,9 +23,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import NotEnoughDataError, UsageError
-from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, graded, inference, numbers_of
+from fairtrial.quasi.columns import numbers_of
+from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, graded, inference, with_inference
 from fairtrial.quasi.local_polynomial import Kernel, Side, kernel_weights, local_fit, neighbour_residuals
 from fairtrial.quasi.rdd_bandwidth import Bandwidths, mse_bandwidths
+from fairtrial.quasi.relative import LevelError
 from fairtrial.stats.result import Interval, check_alpha
 
 Floats = NDArray[np.float64]
@@ -103,23 +105,13 @@ def sharp_rdd(
     check_alpha(alpha)
     left, right = sides_of(outcome, running, cutoff)
     windows = bandwidths or mse_bandwidths(left, right, order=order, bias_order=order + 1, kernel=kernel)
-    fits = [_fit_side(side, order, kernel, windows) for side in (left, right)]
-    sign = 1.0 if treated == "above" else -1.0
-    plain = sign * (fits[1].plain - fits[0].plain)
-    corrected = sign * (fits[1].corrected - fits[0].corrected)
-    se_plain = math.hypot(fits[0].se_plain, fits[1].se_plain)
-    se_robust = math.hypot(fits[0].se_robust, fits[1].se_robust)
-    tested = inference(corrected, se_robust, alpha=alpha)
-    on, off = (fits[1], fits[0]) if treated == "above" else (fits[0], fits[1])
-    findings = _window_findings(left, right, fits)
+    below, above = (_fit_side(side, order, kernel, windows) for side in (left, right))
+    on, off = (above, below) if treated == "above" else (below, above)
+    plain, corrected = on.plain - off.plain, on.corrected - off.corrected
+    se_plain, se_robust = math.hypot(on.se_plain, off.se_plain), math.hypot(on.se_robust, off.se_robust)
+    findings = _window_findings(left, right, min(on.n, off.n))
     estimate = QuasiEstimate(
-        effect=corrected,
-        interval=tested.interval,
-        p_value=tested.p_value,
-        std_error=se_robust,
-        statistic=tested.statistic,
-        df=None,
-        alpha=alpha,
+        **with_inference(corrected, se_robust, alpha=alpha),
         method="sharp_rdd",
         interval_method="robust_bias_corrected",
         n=left.x.size + right.x.size,
@@ -131,6 +123,7 @@ def sharp_rdd(
         findings=tuple(findings),
         grade=graded(_GRADE, findings),
         numbers={"conventional": plain, "bandwidth": windows.effect, "bias_bandwidth": windows.bias},
+        level_error=LevelError(variance=off.se_robust**2, covariance=-(off.se_robust**2)),
     )
     return RddEstimate(
         estimate=estimate,
@@ -140,8 +133,8 @@ def sharp_rdd(
         bias_corrected=corrected,
         se_robust=se_robust,
         bandwidths=windows,
-        n_left=fits[0].n,
-        n_right=fits[1].n,
+        n_left=below.n,
+        n_right=above.n,
     )
 
 
@@ -205,7 +198,8 @@ def _fit_side(side: Side, order: int, kernel: Kernel, windows: Bandwidths) -> _S
     )
 
 
-def _window_findings(left: Side, right: Side, fits: list[_SideFit]) -> list[Finding]:
+def _window_findings(left: Side, right: Side, least: int) -> list[Finding]:
+    """Repeats of the running variable, and a window with few rows; `least` is the rows of the thinner side."""
     found: list[Finding] = []
     tied = max(1.0 - np.unique(side.x).size / side.x.size for side in (left, right))
     if tied >= TIED_SHARE:
@@ -218,7 +212,6 @@ def _window_findings(left: Side, right: Side, fits: list[_SideFit]) -> list[Find
                 numbers={"share": tied},
             )
         )
-    least = min(fit.n for fit in fits)
     if least < 30:
         found.append(
             Finding(
@@ -233,6 +226,7 @@ def _window_findings(left: Side, right: Side, fits: list[_SideFit]) -> list[Find
 
 
 def _check_options(order: int, kernel: str, treated: str, bandwidths: Bandwidths | None) -> None:
+    """Raise unless every option is one that the method knows."""
     if not 0 <= order <= 4:
         raise UsageError(f"order must lie in 0..4, got {order}.", hint="High degrees swing at the edge; 1 or 2 is meant.")
     if kernel not in get_args(Kernel):

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import DataError, UsageError
-from fairtrial.quasi.estimate import numbers_of
+from fairtrial.quasi.columns import numbers_of
 from fairtrial.quasi.local_polynomial import Kernel
 from fairtrial.quasi.rdd import LEAST_ROWS, RddEstimate, TreatedSide, sharp_rdd
 from fairtrial.stats.multiplicity import adjust

@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fairtrial.diagnostics.finding import Finding
-from fairtrial.errors import DataError, NotEnoughDataError, UsageError
+from fairtrial.errors import NotEnoughDataError, UsageError
+from fairtrial.quasi.columns import matrix_of
 from fairtrial.quasi.doubly_robust import doubly_robust_change, plain_change
-from fairtrial.quasi.estimate import codes_of, inference
-from fairtrial.quasi.fixed_effects import cluster_sums
+from fairtrial.quasi.estimate import inference
+from fairtrial.quasi.fixed_effects import sums_by
 from fairtrial.quasi.panel import Panel, panel_of
 from fairtrial.stats.result import Interval, check_alpha
 
@@ -97,6 +98,7 @@ class GroupTimes:
         alpha: Error rate of the intervals.
         control: Which units served as controls.
         treated_mean: Mean outcome over treated rows.
+        treated_influence: Influence of each unit on that mean, shape (units,).
         rows: Rows that entered.
         findings: What was left out, and what is thin.
     """
@@ -109,14 +111,17 @@ class GroupTimes:
     alpha: float
     control: ControlGroup
     treated_mean: float
+    treated_influence: Floats
     rows: int
     findings: tuple[Finding, ...]
 
     def std_error(self, influence: Floats) -> float:
         """Standard error of a number by its influence function, shape (units,)."""
-        units, groups = influence.size, int(self.cluster.max()) + 1
-        sums = cluster_sums(influence[:, None], self.cluster, groups)[:, 0]
-        return math.sqrt(float(np.square(sums).sum())) / units
+        return math.sqrt(float(np.square(self.scores(influence)).sum()))
+
+    def scores(self, influence: Floats) -> Floats:
+        """What each cluster adds to the error of a number by its influence function: shape (units,) to shape (clusters,)."""
+        return sums_by(self.cluster, influence, int(self.cluster.max()) + 1) / influence.size
 
 
 def att_gt(
@@ -156,10 +161,8 @@ def att_gt(
     """
     check_alpha(alpha)
     wanted = against or CleanComparison()
-    whole = panel_of(outcome, unit, time, cohort)
-    rows = whole.outcome.size
-    x = _covariates(covariates, rows)
-    _, members = codes_of("cluster", unit if cluster is None else cluster, rows=rows)
+    whole = panel_of(outcome, unit, time, cohort, cluster=cluster)
+    x = None if covariates is None else matrix_of("covariates", covariates, rows=whole.outcome.size, row="row of the panel")
     panel, kept, findings = _balanced(whole)
     wide = panel.matrix()
     cells = _cells(panel, wanted)
@@ -169,23 +172,21 @@ def att_gt(
             hint="Without never treated units compare with those not yet treated (control 'not_yet_treated').",
             code="no_comparison",
         )
+    members = _units_cluster(panel)
     by_unit = _wide(x, kept, panel)
-    effects: list[GroupTime] = []
-    columns: list[Floats] = []
-    for cell in cells:
-        effect, influence = _estimate(cell, wide, by_unit)
-        columns.append(influence)
-        effects.append(_group_time(cell, panel, effect, influence, _units_cluster(members[kept], panel), alpha))
+    estimated = [(cell, *_estimate(cell, wide, by_unit)) for cell in cells]
     findings += _thin(panel)
+    mean, pull = _treated_mean(panel)
     return GroupTimes(
-        effects=tuple(effects),
-        influence=np.column_stack(columns),
+        effects=tuple(_group_time(cell, panel, effect, influence, members, alpha) for cell, effect, influence in estimated),
+        influence=np.column_stack([influence for _, _, influence in estimated]),
         first=panel.first,
         periods=panel.periods,
-        cluster=_units_cluster(members[kept], panel),
+        cluster=members,
         alpha=alpha,
         control=wanted.control,
-        treated_mean=float(panel.outcome[panel.treated].mean()) if panel.treated.any() else 0.0,
+        treated_mean=mean,
+        treated_influence=pull,
         rows=panel.outcome.size,
         findings=tuple(findings),
     )
@@ -203,6 +204,7 @@ class _Cell:
 
 
 def _cells(panel: Panel, against: CleanComparison) -> list[_Cell]:
+    """Every comparison that somebody untreated at both its ends allows, by cohort and period."""
     cells: list[_Cell] = []
     anticipation = against.anticipation
     for g in panel.cohorts:
@@ -221,6 +223,7 @@ def _cells(panel: Panel, against: CleanComparison) -> list[_Cell]:
 
 
 def _estimate(cell: _Cell, wide: Floats, covariates: Floats | None) -> tuple[float, Floats]:
+    """ATT(g, t) and every unit's influence on it, 0 for units that stand on neither side."""
     influence = np.zeros(wide.shape[0])
     if cell.time == cell.base:
         return 0.0, influence
@@ -235,7 +238,8 @@ def _estimate(cell: _Cell, wide: Floats, covariates: Floats | None) -> tuple[flo
 
 
 def _group_time(cell: _Cell, panel: Panel, effect: float, influence: Floats, cluster: Ints, alpha: float) -> GroupTime:
-    sums = cluster_sums(influence[:, None], cluster, int(cluster.max()) + 1)[:, 0]
+    """A cell with its error, where it has one: not at the base itself, and not with a single unit on a side."""
+    sums = sums_by(cluster, influence, int(cluster.max()) + 1)
     std_error = math.sqrt(float(np.square(sums).sum())) / influence.size
     lone = min(int(cell.treated.sum()), int(cell.control.sum())) < 2
     known = cell.time != cell.base and not lone and std_error > 0.0
@@ -300,30 +304,28 @@ def _thin(panel: Panel) -> list[Finding]:
     ]
 
 
-def _units_cluster(members: Ints, panel: Panel) -> Ints:
+def _treated_mean(panel: Panel) -> tuple[float, Floats]:
+    """Mean outcome over treated rows, 0 where nobody is treated within the panel, and each unit's influence on it."""
+    treated = panel.treated
+    if not treated.any():
+        return 0.0, np.zeros(panel.units)
+    mean = float(panel.outcome[treated].mean())
+    sums = sums_by(panel.unit, np.where(treated, panel.outcome - mean, 0.0), panel.units)
+    return mean, sums * (panel.units / int(treated.sum()))
+
+
+def _units_cluster(panel: Panel) -> Ints:
     """The cluster of each unit, as places."""
     by_unit = np.zeros(panel.units, dtype=np.int64)
-    by_unit[panel.unit] = members
-    if (by_unit[panel.unit] != members).any():
+    by_unit[panel.unit] = panel.cluster
+    if (by_unit[panel.unit] != panel.cluster).any():
         raise UsageError("A unit must stay in one cluster over all periods.")
-    return np.unique(by_unit, return_inverse=True)[1].astype(np.int64)
-
-
-def _covariates(covariates: ArrayLike | None, rows: int) -> Floats | None:
-    if covariates is None:
-        return None
-    x = np.asarray(covariates, dtype=np.float64)
-    x = x[:, None] if x.ndim == 1 else x
-    if x.ndim != 2 or x.shape[0] != rows:
-        raise UsageError(f"covariates must have one row a row of the panel, got {x.shape} for {rows}.")
-    if not np.isfinite(x).all():
-        raise DataError("Covariates must be finite.", hint="Drop those rows.", code="missing")
-    return x if x.shape[1] else None
+    return by_unit
 
 
 def _wide(x: Floats | None, kept: NDArray[np.bool_], panel: Panel) -> Floats | None:
-    """Covariates by unit and period, shape (units, T, p)."""
-    if x is None:
+    """Covariates by unit and period, shape (units, T, p); None where there are none."""
+    if x is None or not x.shape[1]:
         return None
     wide = np.zeros((panel.units, panel.periods.size, x.shape[1]))
     wide[panel.unit, panel.period] = x[kept]

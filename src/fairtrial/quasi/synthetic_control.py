@@ -24,11 +24,13 @@ from scipy.optimize import nnls
 
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import DataError, NotEnoughDataError, UnknownNameError, UsageError
-from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, codes_of, graded, numbers_of
+from fairtrial.quasi.columns import codes_of, numbers_of
+from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, graded
 from fairtrial.stats.result import Interval, check_alpha
 
 Floats = NDArray[np.float64]
 CONVEX = "The treated unit can be matched by a mixture of the donors, and without treatment would have kept following it."
+NOT_BY_CHANCE = "Not higher: one unit was treated, and not by chance."
 UNTOUCHED = "No donor was touched by the treatment."
 POOR_FIT = 0.25
 """Pre-period gap, in standard deviations of the treated unit's own pre-period, from which the match is poor."""
@@ -133,37 +135,10 @@ def synthetic_control(
     placebos = [_placebo(names, wide, donors, i, before) for i in donors]
     ratios = np.array([placebo.ratio for placebo in placebos])
     rank = 1 + int((ratios >= own.ratio).sum())
-    effect = own.average_gap
     findings = [*_fit_findings(wide[at, before], own, weights, [names[i] for i in donors]), *_rank_findings(len(names), alpha)]
-    grade = EvidenceGrade(
-        level="moderate",
-        design="synthetic_control",
-        rests_on=CONVEX,
-        because="Not higher: one unit was treated, and not by chance.",
-    )
-    observed = float(wide[at, ~before].mean())
-    estimate = QuasiEstimate(
-        effect=effect,
-        interval=_interval(effect, gap[~before], own, ratios, alpha),
-        p_value=rank / len(names),
-        std_error=None,
-        statistic=own.ratio if math.isfinite(own.ratio) else None,
-        df=None,
-        alpha=alpha,
-        method="synthetic_control",
-        interval_method="placebo_inversion",
-        n=wide.size,
-        n_treated=1,
-        n_control=len(donors),
-        treated=observed,
-        counterfactual=observed - effect,
-        assumptions=(CONVEX, UNTOUCHED),
-        findings=tuple(findings),
-        grade=graded(grade, findings),
-        numbers={"pre_rmspe": own.pre_rmspe, "post_rmspe": own.post_rmspe, "rank": float(rank), "units": float(len(names))},
-    )
+    interval = _interval(own.average_gap, gap[~before], own, ratios, alpha)
     return SyntheticControl(
-        estimate=estimate,
+        estimate=_estimate(wide, float(wide[at, ~before].mean()), own, interval=interval, rank=rank, findings=findings, alpha=alpha),
         weights={names[i]: float(w) for i, w in zip(donors, weights, strict=True) if w > LEAST_WEIGHT},
         gaps=tuple(
             PeriodGap(time=float(t), treated=float(y), synthetic=float(s), gap=float(y - s), post=bool(t >= start))
@@ -207,6 +182,7 @@ def simplex_weights(target: Floats, donors: Floats) -> Floats:
 
 
 def _matrix(outcome: ArrayLike, unit: ArrayLike, time: ArrayLike, treated: object) -> tuple[list[str], Floats, Floats, int]:
+    """Names of the units, the periods, outcomes by unit and period, and the treated unit's place."""
     y = numbers_of("outcome", outcome)
     labels, units = codes_of("unit", unit, rows=y.size)
     periods, period = np.unique(numbers_of("time", time, rows=y.size), return_inverse=True)
@@ -225,7 +201,35 @@ def _matrix(outcome: ArrayLike, unit: ArrayLike, time: ArrayLike, treated: objec
     return names, periods, wide, names.index(str(treated))
 
 
+def _estimate(
+    wide: Floats, observed: float, own: Placebo, *, interval: Interval, rank: int, findings: list[Finding], alpha: float
+) -> QuasiEstimate:
+    """The mean gap after the start with its place among the placebos; `observed` is the treated unit's mean then."""
+    units, grade = wide.shape[0], EvidenceGrade(level="moderate", design="synthetic_control", rests_on=CONVEX, because=NOT_BY_CHANCE)
+    return QuasiEstimate(
+        effect=own.average_gap,
+        interval=interval,
+        p_value=rank / units,
+        std_error=None,
+        statistic=own.ratio if math.isfinite(own.ratio) else None,
+        df=None,
+        alpha=alpha,
+        method="synthetic_control",
+        interval_method="placebo_inversion",
+        n=wide.size,
+        n_treated=1,
+        n_control=units - 1,
+        treated=observed,
+        counterfactual=observed - own.average_gap,
+        assumptions=(CONVEX, UNTOUCHED),
+        findings=tuple(findings),
+        grade=graded(grade, findings),
+        numbers={"pre_rmspe": own.pre_rmspe, "post_rmspe": own.post_rmspe, "rank": float(rank), "units": float(units)},
+    )
+
+
 def _check_sizes(units: int, before: NDArray[np.bool_]) -> None:
+    """Raise unless there are donors to mix, periods to match on and one to read the effect from."""
     if units < 3:
         raise NotEnoughDataError(f"A synthetic control needs two donors at least, got {units - 1}.", code="too_few_units")
     if int(before.sum()) < 2 or before.all():
@@ -237,6 +241,7 @@ def _check_sizes(units: int, before: NDArray[np.bool_]) -> None:
 
 
 def _figures(name: str, own: Floats, synthetic: Floats, before: NDArray[np.bool_]) -> tuple[Placebo, Floats]:
+    """How far a unit is from its synthetic control before and after, and the gap of every period."""
     gap = own - synthetic
     pre, post = (math.sqrt(float(np.square(gap[side]).mean())) for side in (before, ~before))
     exact = pre <= 1e-12 * max(float(np.abs(own).max()), 1e-300)
@@ -245,6 +250,7 @@ def _figures(name: str, own: Floats, synthetic: Floats, before: NDArray[np.bool_
 
 
 def _placebo(names: Sequence[str], wide: Floats, donors: Sequence[int], at: int, before: NDArray[np.bool_]) -> Placebo:
+    """A donor's turn as the treated unit, matched by the other donors alone."""
     others = [i for i in donors if i != at]
     weights = simplex_weights(wide[at, before], wide[others][:, before].T)
     return _figures(names[at], wide[at], weights @ wide[others], before)[0]
@@ -267,6 +273,7 @@ def _interval(effect: float, after: Floats, own: Placebo, ratios: Floats, alpha:
 
 
 def _fit_findings(before: Floats, own: Placebo, weights: Floats, names: Sequence[str]) -> list[Finding]:
+    """A match that is poor, one that says nothing because it is exact, and one that hangs on a single donor."""
     found: list[Finding] = []
     spread = float(before.std())
     if own.pre_rmspe > POOR_FIT * spread:
@@ -303,6 +310,7 @@ def _fit_findings(before: Floats, own: Placebo, weights: Floats, names: Sequence
 
 
 def _rank_findings(units: int, alpha: float) -> list[Finding]:
+    """Too few units for any rank to be significant."""
     if 1.0 / units < alpha:
         return []
     return [

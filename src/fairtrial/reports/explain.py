@@ -28,6 +28,7 @@ def explain(scorecard: Scorecard) -> str:
         _number(shown.hero, shown, scorecard),
         _guardrails(shown),
         _others(shown),
+        _factors(shown),
         " ".join(item.sentence for item in shown.incremental) if shown.trusted else "",
         _power(shown),
         _missing(shown),
@@ -98,6 +99,15 @@ def _others(shown: ScorecardView) -> str:
         which = "The other comparison is" if len(rows) == 1 else f"{still} of {len(rows)} other comparisons are"
         told.append(f"{which} inconclusive, which is not the same as no effect.")
     return " ".join(told)
+
+
+def _factors(shown: ScorecardView) -> str:
+    found = shown.factorial
+    if found is None or not shown.trusted:
+        return ""
+    rows = [row for metric in found.metrics if metric.role == "primary" for row in metric.rows]
+    told = " ".join(row.spoken for row in (*rows[:MOST_NAMED], *found.simple[:MOST_NAMED]))
+    return f"Factors. {found.sentence} {found.caution} {told}".replace("  ", " ").strip()
 
 
 def _power(shown: ScorecardView) -> str:

@@ -39,6 +39,10 @@ INTERVALS = {
 }
 
 
+GUARDRAILS_ARE_TESTED = (
+    "Guardrails are tested, in a Bayesian plan too: their intervals are confidence intervals of a single look, and looking more "
+    "often alarms more often."
+)
 NOT_A_PROBABILITY = "It is not the probability that there is no effect, and one minus it is not the probability that there is one."
 
 
@@ -81,6 +85,8 @@ def _interval(scorecard: Scorecard, estimates: list[Estimate]) -> Paragraph:
     levels = {e.alpha for e in estimates}
     shown = level(next(iter(levels))) if len(levels) == 1 else level(scorecard.plan.alpha)
     text = interval_meaning(scorecard.error_control, shown)
+    if scorecard.error_control == "bayesian" and any(c.guardrail is not None for c in scorecard.comparisons):
+        text += f" {GUARDRAILS_ARE_TESTED}"
     if any(e.alternative != "two-sided" for e in estimates):
         text += " One-sided tests give one end only; towards the other side nothing is claimed."
     if len(levels) > 1:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from fairtrial.evaluation.scorecard import Comparison, LookStatus, PlanStatus, Scorecard
+from fairtrial.evaluation.scorecard import Comparison, LookStatus, PlanStatus, Scorecard, SequenceStatus
 from fairtrial.reports.formatting import Kind, clean, count, magnitude, power, relative, share
 from fairtrial.reports.view_models import PlanView
 from fairtrial.reports.words import CORRECTIONS, objective_words, phrase, sentence
 
 ORIGINS = {"sample_size": "declared in the plan", "power": "called for by alpha, power and MDE", "none": "no plan was recorded"}
+
+
+OF_A_DESIGN = "Nobody was randomised, so power was not planned: the width of the interval says what this design can tell apart."
+"""The power statement of a quasi-experiment."""
 
 
 def plan_view(scorecard: Scorecard) -> PlanView:
@@ -17,7 +21,7 @@ def plan_view(scorecard: Scorecard) -> PlanView:
     progress = None if not plan.planned_n else min(plan.actual_n / plan.planned_n, 1.0)
     return PlanView(
         sentence=sentence(plan.reason),
-        powered=_powered(plan, kind),
+        powered=_powered(plan, kind) if scorecard.evidence_grade is None else OF_A_DESIGN,
         progress=progress,
         progress_text=_progress(plan),
         facts=_facts(scorecard, kind),
@@ -48,9 +52,17 @@ def _powered(plan: PlanStatus, kind: Kind) -> str:
     if plan.detectable_effect is not None:
         lift = "" if plan.detectable_lift is None else f" (a lift of {relative(plan.detectable_lift)})"
         parts.append(f"The smallest effect they detect with power {power(plan.power)} is {magnitude(kind, plan.detectable_effect)}{lift}.")
+    if parts and plan.method == "bayesian":
+        whose = f"a two-sided test at alpha {share(plan.alpha)}, not of this plan"
+        parts.insert(0, f"What follows is true of {whose}: its own rule is measured by fairtrial oc.")
     if not parts:
         return "What these units could detect cannot be said: there is no primary estimate or no spread to go by."
     return " ".join(parts)
+
+
+def _objective(plan: PlanStatus) -> str:
+    """The objective alone, in words."""
+    return plan.objective.replace("_", "-")
 
 
 def _mde(plan: PlanStatus, kind: Kind) -> str:
@@ -61,6 +73,7 @@ def _mde(plan: PlanStatus, kind: Kind) -> str:
 
 def _facts(scorecard: Scorecard, kind: Kind) -> tuple[tuple[str, str], ...]:
     plan = scorecard.plan
+    tested = plan.method != "bayesian"
     planned = "none recorded" if plan.planned_n is None else f"{count(plan.planned_n)} ({ORIGINS[plan.planned_from]})"
     facts = [
         ("Planned units", planned),
@@ -68,8 +81,8 @@ def _facts(scorecard: Scorecard, kind: Kind) -> tuple[tuple[str, str], ...]:
         ("Smallest effect planned for", _mde(plan, kind)),
         ("Power at that effect", "not known" if plan.power_at_mde is None else power(plan.power_at_mde)),
         ("Smallest detectable effect", _detectable(plan, kind)),
-        ("Test", objective_words(plan.objective, plan.alternative)),
-        ("Alpha and planned power", f"{share(plan.alpha)} and {power(plan.power)}"),
+        ("Test", objective_words(plan.objective, plan.alternative) if tested else f"none, posteriors are read for {_objective(plan)}"),
+        ("Alpha and planned power", f"{share(plan.alpha)} and {power(plan.power)}{'' if tested else ' (of the planned size only)'}"),
         ("Method", phrase(plan.method)),
         ("Correction over treatments", CORRECTIONS.get(plan.correction, phrase(plan.correction))),
         ("Correction over secondaries", CORRECTIONS.get(plan.secondary_correction, phrase(plan.secondary_correction))),
@@ -77,6 +90,8 @@ def _facts(scorecard: Scorecard, kind: Kind) -> tuple[tuple[str, str], ...]:
     ]
     if plan.sequential is not None:
         facts += _look_facts(plan.sequential)
+    if plan.sequence is not None:
+        facts.append(("Read at any look by", _sequence(plan.sequence, plan.method)))
     if plan.days is not None:
         facts.append(("Days since start", f"{plan.days:,.4g}"))
     if not plan.min_days_met:
@@ -98,7 +113,35 @@ def _look_facts(look: LookStatus) -> list[tuple[str, str]]:
         ("Spending", phrase(look.spending)),
         ("Alpha spent so far", share(look.alpha_spent)),
         ("Boundary at this look", f"z {look.critical_value:.4g}, p {look.nominal_alpha:.3g} before correction"),
+        ("Giving up", _futility(look)),
     ]
+
+
+def _futility(look: LookStatus) -> str:
+    """The futility rule, and what it says at this look."""
+    if look.futility == "none":
+        return "never: the plan has no futility rule"
+    if look.futility != "beta_spending":
+        return "when the power left at the planned effect is too small; not binding"
+    rule = f"{phrase(look.futility_spending or '')} spending of the type II error, {'binding' if look.binding else 'not binding'}"
+    lowered = "; earlier looks obeyed it, so the boundary came down" if look.obeyed else ""
+    if look.futility_bound is None:
+        return f"{rule}; no bound at this look{lowered}"
+    crossed = f", {', '.join(look.given_up)} below it" if look.given_up else ", nobody below it"
+    return f"{rule}; bound z {look.futility_bound:.4g}{crossed}{lowered}"
+
+
+SEQUENCES = {
+    "msprt": "the mSPRT, tuned to the planned effect",
+    "asymptotic": "an asymptotic confidence sequence",
+    "bernoulli": "an exact Bernoulli sequence",
+}
+
+
+def _sequence(sequence: SequenceStatus, method: str) -> str:
+    """The sequence behind intervals that hold at every look, and where it is tightest."""
+    tuned = "" if sequence.tuned_for is None else f", tightest at {count(round(sequence.tuned_for))} units"
+    return f"{SEQUENCES[sequence.name]}{tuned}{' (harm and guardrails)' if method == 'hybrid' else ''}"
 
 
 def _detectable(plan: PlanStatus, kind: Kind) -> str:

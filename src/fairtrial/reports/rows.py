@@ -27,6 +27,9 @@ from fairtrial.reports.view_models import GuardrailView, MarkView, RowView
 from fairtrial.reports.words import CORRECTIONS, ERROR_CONTROL, READINGS, note, phrase, sentence
 from fairtrial.stats.result import Estimate, Interval
 
+SAID_BY_THE_MARK = "no_relative_effect"
+"""The note that stands where the mark is missing, and need not stand twice."""
+
 
 def lift_span(comparison: Comparison) -> Span | None:
     """The relative effect to draw; None without one, or without its interval: a point alone would look certain."""
@@ -98,7 +101,7 @@ def row(comparison: Comparison, *, alpha: float, mark: MarkView | None, trusted:
         guardrail=_guardrail(comparison.guardrail, comparison),
         exact=_exact(e),
         methods=_methods(e),
-        notes=(*(note(code) for code in e.notes), *_beside(comparison, effect)),
+        notes=(*(note(code) for code in e.notes if code != SAID_BY_THE_MARK), *_beside(comparison, effect)),
     )
 
 

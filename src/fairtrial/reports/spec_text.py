@@ -8,14 +8,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fairtrial.evaluation.factor_sizes import FactorSizes
 from fairtrial.evaluation.planning import ExperimentPlan
+from fairtrial.evaluation.sequence import WATCHING
 from fairtrial.reports.formatting import Kind, clean, count, magnitude, power, precise, relative, share
 from fairtrial.reports.pen import Pen
+from fairtrial.reports.plan_view import SEQUENCES
 from fairtrial.reports.words import CORRECTIONS, KINDS, METRIC_KINDS, ROLE_TITLES, note, objective_words, phrase, sentence
 from fairtrial.spec.data import AggregatesData, LogsData, UnitsData
 from fairtrial.spec.experiment import ExperimentSpec, metric_sources
-from fairtrial.spec.metric import CountSpec, EventValue, MeanSpec, MetricSpec, QuantileSpec, chosen_test
-from fairtrial.spec.plan import PLANNED_LOOKS, Method
+from fairtrial.spec.metric import REGRESSIONS, CountSpec, EventValue, MeanSpec, MetricSpec, QuantileSpec, chosen_test
+from fairtrial.spec.plan import PLANNED_LOOKS, AlwaysValidSpec, Method
+from fairtrial.spec.segments import SegmentsSpec
 from fairtrial.stats.result import Unavailable
 
 SHAPES = {"units": "one row per unit", "logs": "assignment and event logs", "aggregates": "ready aggregates"}
@@ -37,6 +41,7 @@ def render_spec(spec: ExperimentSpec, console: Console) -> None:
         if text:
             pen.out(pen.text(clean(text), "italic"))
     _arms(pen, spec)
+    _factors(pen, spec)
     pen.heading("Metrics")
     pen.items((_role(pen, metric), _metric(pen, metric)) for metric in sorted(spec.metrics, key=lambda m: list(ROLE_TITLES).index(m.role)))
     pen.heading("Decision rule")
@@ -44,6 +49,9 @@ def render_spec(spec: ExperimentSpec, console: Console) -> None:
     if spec.data is not None:
         pen.heading("Data")
         pen.items((pen.text(name, "dim"), pen.text(value)) for name, value in _data(spec.data))
+    if spec.segments is not None:
+        pen.heading("Segments", "read beside the whole; no verdict rests on them")
+        pen.items((pen.text(name, "dim"), pen.text(value)) for name, value in _segments(spec.segments))
     pen.out(Text(), pen.text(f"spec {spec.spec_hash[:12]}", "dim"))
 
 
@@ -83,12 +91,37 @@ def _plan_facts(plan: ExperimentPlan, spec: ExperimentSpec, kind: Kind) -> list[
     lift = "" if not plan.baseline else f", a lift of {relative(plan.effect / plan.baseline)}"
     facts.append(("effect", f"{magnitude(kind, plan.effect)}{lift}"))
     each = "" if plan.alpha == spec.plan.alpha else f", {share(plan.alpha)} for each of {plan.comparisons} treatments"
+    if plan.alphas:
+        each = ", by weight " + ", ".join(f"{share(alpha)} for {clean(key)}" for key, alpha in plan.alphas.items())
     facts.append(("error", f"alpha {share(spec.plan.alpha)}{each}; power {power(plan.power)}"))
     facts.append(("test", f"{phrase(plan.method)}, {objective_words(plan.objective, plan.alternative)}"))
     if spec.plan.method in PLANNED_LOOKS:
         looks = ", ".join(count(round(part * plan.total)) for part in spec.plan.sequential.fractions)
         facts.append(("looks at", f"{looks} units"))
+    if plan.factor_sizes is not None:
+        facts += _factor_facts(plan.factor_sizes, plan.total)
+    if spec.segments is not None:
+        facts.append(("segments", "not in the size: a level that holds a tenth of the units needs ten times as many for the same power"))
     return facts
+
+
+def _segments(segments: SegmentsSpec) -> list[tuple[str, str]]:
+    return [
+        ("columns", clean(", ".join(segments.columns))),
+        ("levels", f"the {segments.max_levels} most common, with {count(segments.min_units)} units an arm at least"),
+        ("correction", f"{CORRECTIONS[segments.correction]}, over all levels, columns and treatments of a metric"),
+    ]
+
+
+def _factor_facts(sizes: FactorSizes, total: int) -> list[tuple[str, str]]:
+    """What effects of factors of the same size need, beside the verdict on a cell."""
+    each = f"at {share(sizes.alpha)} for each of {sizes.effects} effects" if sizes.effects > 1 else f"at {share(sizes.alpha)}"
+    told = "not estimated" if sizes.interaction is None else f"of that size: {count(sizes.interaction)} units in all, four times as many"
+    return [
+        ("verdict", f"on a cell against the control: {count(total)} units in all"),
+        ("main effect", f"of that size: {count(sizes.main_effect)} units in all, {each}; every unit counts for every factor"),
+        ("interaction", told),
+    ]
 
 
 def _arms(pen: Pen, spec: ExperimentSpec) -> None:
@@ -109,6 +142,15 @@ def _arms(pen: Pen, spec: ExperimentSpec) -> None:
             pen.text(clean(arm.description), "dim"),
         )
     pen.out(table, indent=2)
+
+
+def _factors(pen: Pen, spec: ExperimentSpec) -> None:
+    if not spec.factors:
+        return
+    upto = "main effects alone" if spec.interactions == 1 else f"interactions of up to {spec.interactions} factors"
+    pen.heading("Factors", upto)
+    told = {clean(name): " or ".join(clean(level) for level in levels) for name, levels in spec.factors.items()}
+    pen.items((pen.text(name, "bold"), pen.text(levels)) for name, levels in told.items())
 
 
 def _role(pen: Pen, metric: MetricSpec) -> Text:
@@ -144,7 +186,8 @@ def _compared(metric: MetricSpec) -> list[str]:
         facts.append(f"capped at the {100 * metric.winsorize:.4g}th percentile")
     if chosen_test(metric) not in {"proportions", "welch", "delta"}:
         trim = f" by {metric.trim:g} at each end" if isinstance(metric, MeanSpec | CountSpec) and metric.test == "trimmed" else ""
-        facts.append(f"test {phrase(chosen_test(metric))}{trim}")
+        errors = f" with {metric.hc} errors" if isinstance(metric, MeanSpec | CountSpec) and metric.test in REGRESSIONS else ""
+        facts.append(f"test {phrase(chosen_test(metric))}{trim}{errors}")
     return facts
 
 
@@ -176,8 +219,13 @@ def _rule(spec: ExperimentSpec) -> list[tuple[str, str]]:
         looks = plan.sequential
         at = ", ".join(share(part) for part in looks.fractions)
         rule.append(("looks", f"at {at} of the information ({looks.information}), {phrase(looks.spending)} spending"))
-        if looks.futility != "none":
+        if looks.futility == "conditional_power":
             rule.append(("futility", f"stop when the power left at the MDE falls below {looks.futility_power:g}"))
+        elif looks.futility == "beta_spending":
+            held = "binding" if looks.binding else "not binding"
+            rule.append(("futility", f"stop below a bound that spends {1.0 - plan.power:.3g} by {phrase(looks.futility_spending)}, {held}"))
+    if plan.method in WATCHING:
+        rule.append(("sequence", _sequence(plan.always_valid)))
     if plan.sample_size is not None:
         rule.append(("units", f"{count(plan.sample_size)} in all, as declared"))
     days = [f"at least {plan.min_days} days"] if plan.min_days else []
@@ -194,6 +242,14 @@ def _rule(spec: ExperimentSpec) -> list[tuple[str, str]]:
     return rule
 
 
+def _sequence(declared: AlwaysValidSpec) -> str:
+    if declared.sequence == "msprt":
+        return SEQUENCES["msprt"]
+    tuned = declared.tuned_for
+    where = f"{count(round(tuned))} units" if tuned is not None and tuned > 1.0 else f"{share(tuned or 1.0)} of the planned size"
+    return f"{SEQUENCES[declared.sequence]}, tightest at {where}"
+
+
 def _mde(spec: ExperimentSpec) -> str:
     plan = spec.plan
     if plan.mde is None:
@@ -208,7 +264,10 @@ def _data(data: UnitsData | LogsData | AggregatesData) -> list[tuple[str, str]]:
             ("columns", f"arm {clean(data.arm)}, unit {clean(data.unit) if data.unit else 'not named, so repeats cannot be seen'}")
         )
         if data.strata:
-            facts.append(("strata", f"{clean(', '.join(data.strata))}; arms compared within them, weighted by their shares"))
+            how = "weighted by their shares" if data.adjust == "post_stratify" else "by metrics with test mantel haenszel"
+            facts.append(("strata", f"{clean(', '.join(data.strata))}; arms compared within them, {how}"))
+        if data.pair is not None:
+            facts.append(("pairs", f"named by {clean(data.pair)}; arms compared within complete pairs"))
     if isinstance(data, LogsData):
         triggered = "triggered, from the first exposure" if data.exposures is not None else "intention to treat"
         window = f"{data.window_days:g} days from the start" if data.window_days is not None else "to the end of the data"

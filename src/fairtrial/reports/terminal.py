@@ -11,7 +11,9 @@ from rich.text import Text
 
 from fairtrial.evaluation.scorecard import Scorecard
 from fairtrial.reports.pen import CHECKS, VERDICTS, Pen
+from fairtrial.reports.terminal_factorial import print_factors
 from fairtrial.reports.terminal_rows import print_groups
+from fairtrial.reports.terminal_segments import print_segments
 from fairtrial.reports.view_models import FindingView, HeroView, ScorecardView, VerdictView
 from fairtrial.reports.views import UNTRUSTED, view
 
@@ -33,6 +35,8 @@ def render_terminal(scorecard: Scorecard, console: Console) -> None:
     if not shown.trusted:
         pen.out(Text(), pen.text(UNTRUSTED, "bold magenta"))
     print_groups(pen, shown)
+    print_factors(pen, shown)
+    print_segments(pen, shown)
     _incremental(pen, shown)
     _findings(pen, shown)
     _next_steps(pen, shown.verdict)
@@ -99,8 +103,19 @@ def _plan_and_data(pen: Pen, shown: ScorecardView) -> None:
                 pen.text("Error", "dim"),
                 pen.text(f"{facts['Error control']}; looks before this one: {facts['Looks before this one']}. {test}."),
             ),
+            *((pen.text("Looks", "dim"), pen.text(text)) for text in _looks(plan)),
         )
     )
+
+
+def _looks(plan: dict[str, str]) -> list[str]:
+    """Where a look of a plan with several stands, and by which sequence or futility rule it is read."""
+    said: list[str] = []
+    if "This look at" in plan:
+        said.append(f"At {plan['This look at']}; boundary {plan['Boundary at this look']}. Giving up: {plan['Giving up']}.")
+    if "Read at any look by" in plan:
+        said.append(f"Read at any look by {plan['Read at any look by']}.")
+    return [" ".join(said)] if said else []
 
 
 def _arms(pen: Pen, shown: ScorecardView) -> None:

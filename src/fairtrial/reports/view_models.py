@@ -264,6 +264,127 @@ class IncrementalView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentRowView:
+    """One level of a segment column.
+
+    Attributes:
+        row: The comparison within the level; its `treatment` is the level's name.
+        share: Part of all units.
+        n: Units in it.
+        shrunken: The effect drawn towards the other levels', with its interval; a dash where there is none.
+        at_once: Interval that holds together with those of all other levels; empty where it is the row's own, or there is none.
+        harm: What speaks of harm that the average hides; empty when nothing does.
+    """
+
+    row: RowView
+    share: str
+    n: str
+    shrunken: str
+    shrunken_interval: str
+    at_once: str
+    harm: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentBlockView:
+    """One metric and treatment by the levels of a column.
+
+    Attributes:
+        whole: The effect over all units, with its interval.
+        differ: Whether the levels differ, in a sentence.
+        reversed: Warning of Simpson's paradox; empty when there is none.
+        axis: Axis shared by the levels; None when nothing can be drawn.
+    """
+
+    metric: str
+    treatment: str
+    lower_is_better: bool
+    whole: str
+    differ: str
+    reversed: str
+    axis: AxisView | None
+    rows: tuple[SegmentRowView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentColumnView:
+    """One segment column with a block per metric and treatment."""
+
+    column: str
+    note: str
+    blocks: tuple[SegmentBlockView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentsView:
+    """Everything by segment.
+
+    Attributes:
+        hint: What may be read from it, in a few words.
+        basis: What p-values and intervals promise.
+        columns: In declared order.
+        several: Whether blocks must say which treatment they are of.
+        believed: Whether levels have credible intervals and no p-values.
+    """
+
+    hint: str
+    basis: str
+    columns: tuple[SegmentColumnView, ...]
+    several: bool
+    believed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorRowView:
+    """One effect of factors.
+
+    Attributes:
+        name: Which: `price: full -> discount`, `button x price`, the first with the levels of others behind it.
+        p: The p-value that counts: adjusted where a correction applies.
+        spoken: The row as one sentence.
+    """
+
+    name: str
+    tone: Tone
+    reading: str
+    change: str
+    interval: str
+    level: str
+    p: str
+    spoken: str
+    methods: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorMetricView:
+    """One metric's effects of factors, or why it has none."""
+
+    metric: str
+    role: Literal["primary", "secondary", "guardrail"]
+    lower_is_better: bool
+    rows: tuple[FactorRowView, ...]
+    why_unavailable: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorialView:
+    """What the factors of a factorial experiment do.
+
+    Attributes:
+        sentence: How the effects are made and corrected.
+        caution: Why main effects must not be read alone, or not yet; empty when nothing speaks against it.
+        simple: Effects of interacting factors at each level of the others; empty when none interact.
+        simple_note: How these are corrected.
+    """
+
+    sentence: str
+    caution: str
+    metrics: tuple[FactorMetricView, ...]
+    simple: tuple[FactorRowView, ...]
+    simple_note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScorecardView:
     """A scorecard as it is shown.
 
@@ -276,7 +397,9 @@ class ScorecardView:
         adjusted: Whether any p-value was corrected.
         believed: Whether the comparisons are posteriors: a chance to be better stands in the place of a p-value.
         how_to_read: (heading, paragraph) in order.
+        factorial: Effects of factors; None where the experiment is not factorial.
         provenance: (name, value) in order.
+        segments: Effects by segment, where the spec asks for them.
     """
 
     title: str
@@ -305,3 +428,5 @@ class ScorecardView:
     provenance: tuple[tuple[str, str], ...]
     intake: tuple[tuple[str, str], ...]
     intake_notes: tuple[str, ...]
+    segments: SegmentsView | None = None
+    factorial: FactorialView | None = None

@@ -7,16 +7,19 @@ no two outputs can disagree on a number.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from fairtrial.diagnostics.allocation import SrmCheck
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.evaluation.scorecard import ArmSummary, Comparison, Incremental, Scorecard
 from fairtrial.reports.axis import Domain, axis, domain, mark
+from fairtrial.reports.factorial_view import factorial_view
 from fairtrial.reports.formatting import DASH, clean, count, effect_style, estimate_style, level, p_statement, precise, share, tick
 from fairtrial.reports.guide import how_to_read
 from fairtrial.reports.plan_view import plan_view
 from fairtrial.reports.provenance import intake_facts, provenance
 from fairtrial.reports.rows import effect_span, lift_span, row
+from fairtrial.reports.segment_view import segments_view
 from fairtrial.reports.view_models import (
     ArmView,
     AxisView,
@@ -71,6 +74,8 @@ def view(scorecard: Scorecard) -> ScorecardView:
         provenance=provenance(scorecard),
         intake=intake_facts(scorecard.intake),
         intake_notes=tuple(sentence(text) for text in scorecard.intake.notes),
+        factorial=factorial_view(scorecard),
+        segments=segments_view(scorecard),
     )
 
 
@@ -93,7 +98,14 @@ def _verdict(scorecard: Scorecard, treatment: str) -> VerdictView:
         treatment=clean(treatment),
         label=verdict_label(decision),
         tone=verdict_tone(decision),
-        headline=headline(decision, treatment, scorecard.primary, guarded=guarded, objective=scorecard.plan.objective),
+        headline=headline(
+            decision,
+            treatment,
+            scorecard.primary,
+            guarded=guarded,
+            objective=scorecard.plan.objective,
+            believed=scorecard.error_control == "bayesian",
+        ),
         reasons=tuple(sentence(text) for text in decision.reasoning),
         next_steps=tuple(sentence(text) for text in decision.next_steps),
         facts=tuple(facts),
@@ -127,7 +139,10 @@ def _metric(
     for comparison in comparisons:
         span = lift_span(comparison) if (comparison.metric, comparison.treatment) in spans else None
         placed = mark(span, scale) if span is not None and scale is not None else None
-        rows.append(row(comparison, alpha=alpha, mark=placed, trusted=trusted))
+        shown = row(comparison, alpha=alpha, mark=placed, trusted=trusted)
+        tested = scorecard.error_control == "bayesian" and comparison.posterior is None and comparison.estimate is not None
+        # in a column of chances a guardrail's p-value says what it is
+        rows.append(replace(shown, p_final=shown.p_says) if tested else shown)
     first = rows[0]
     return MetricView(metric=first.metric, role=first.role, lower_is_better=first.lower_is_better, rows=tuple(rows))
 

@@ -17,6 +17,7 @@ READINGS: Mapping[str, str] = {"better": "better", "worse": "worse", "inconclusi
 KINDS: Mapping[str, str] = {
     "ab_test": "A/B test",
     "holdout": "Holdout experiment",
+    "factorial": "Factorial experiment",
     "did": "Difference in differences",
     "rdd": "Regression discontinuity",
     "synthetic_control": "Synthetic control",
@@ -62,6 +63,16 @@ HEADLINES: Mapping[tuple[str, str], str] = {
     ("ROLLBACK", "guardrail"): "Take {t} off now: it harms a guardrail.",
 }
 
+BELIEVED_HEADLINES: Mapping[tuple[str, str], str] = {
+    ("LAUNCH", "practical"): "Launch {t}: very probably an improvement, and estimated large enough to matter.",
+    ("LAUNCH", "not_worse"): "Launch {t}: very probably not worse by more than the margin.",
+    ("CONSIDER_LAUNCH", "small"): "Consider {t}: it very probably improves {m}; whether by enough is for you to weigh.",
+    ("NO_LAUNCH", "futile"): "Do not launch {t}: an improvement large enough to matter is improbable.",
+    ("NO_LAUNCH", "harm"): "Do not launch {t}: it very probably makes {m} worse.",
+    ("ROLLBACK", "harm"): "Take {t} off now: it very probably makes {m} worse.",
+}
+"""The same where a posterior speaks: given its model and prior, and with no error rate behind it."""
+
 ROLE_TITLES: Mapping[str, tuple[str, str]] = {
     "primary": ("Primary metric", "carries the decision"),
     "guardrail": ("Guardrails", "can stop a launch"),
@@ -81,10 +92,14 @@ ERROR_CONTROL: Mapping[str, str] = {
 NOTES: Mapping[str, str] = {
     "small_counts": "Some expected counts are below 5, so the p-value is Fisher's exact one and may disagree with the interval.",
     "poisson_variance": "No standard deviation was planned, so the variance of the counts is taken as their mean (Poisson).",
+    "planned_as_test": "The size is that of a test at this alpha and power; a Bayesian plan has neither: measure it by `fairtrial oc`.",
+    "planned_as_score": "The size is that of the score test; the test that the spec names (exact, or within strata) has no formula here.",
     "zero_rate": "No unit of one arm has the outcome, so the lift has no interval.",
     "geometric_means": "The change is that of the geometric mean, in percent of the control's: the logarithms were compared.",
     "tied_ranks": "Many units of both arms share a value, so no shift describes the difference: p-value and interval may disagree.",
     "tied_quantile": "Many units share the quantile's value, so its error is known only roughly.",
+    "tied_pairs": "Many pairs differ by exactly the null value, so the interval ends there without holding it.",
+    "lift_without_interval": "What the lift is relative to is not known well enough for an interval, or its error is not known at all.",
     "no_relative_effect": "The control's value is not positive, so there is no relative effect.",
 }
 
@@ -98,6 +113,7 @@ CORRECTIONS: Mapping[str, str] = {
     "parallel-gatekeeping": "parallel gatekeeping",
     "benjamini-hochberg": "Benjamini-Hochberg",
     "benjamini-yekutieli": "Benjamini-Yekutieli",
+    "weighted-bonferroni": "weighted Bonferroni",
 }
 
 STARTERS = frozenset(
@@ -171,7 +187,9 @@ def verdict_tone(decision: Decision) -> VerdictTone:
     return VERDICT_TONES[decision.verdict]
 
 
-def headline(decision: Decision, treatment: str, metric: str, *, guarded: bool, objective: str = "superiority") -> str:
+def headline(
+    decision: Decision, treatment: str, metric: str, *, guarded: bool, objective: str = "superiority", believed: bool = False
+) -> str:
     """The verdict as one sentence.
 
     Args:
@@ -180,6 +198,7 @@ def headline(decision: Decision, treatment: str, metric: str, *, guarded: bool, 
         metric: Key of the primary metric.
         guarded: Whether any guardrail was declared.
         objective: What the plan set out to show.
+        believed: Whether a posterior stands in the place of a test.
     """
     if decision.state == "invalid":
         return "No verdict: the data cannot be trusted."
@@ -187,7 +206,7 @@ def headline(decision: Decision, treatment: str, metric: str, *, guarded: bool, 
         return "No verdict yet: there is too little data."
     variant = decision.reason if guarded or decision.verdict != "STRONG_LAUNCH" else "unguarded"
     key = (decision.verdict, "not_worse" if decision.verdict == "LAUNCH" and objective == "non_inferiority" else variant)
-    template = HEADLINES.get(key) or HEADLINES[decision.verdict, ""]
+    template = (BELIEVED_HEADLINES.get(key) if believed else None) or HEADLINES.get(key) or HEADLINES[decision.verdict, ""]
     return template.format(t=arm_name(treatment), m=clean(metric))
 
 

@@ -3,21 +3,23 @@
 p-values come first, under the promise of the plan's method (`evaluation.control`); the
 declared correction turns them into adjusted ones and into the level at which each
 interval stands. Only what the decision reads is computed: intervals of the primary
-metric and of guardrails, p-values of all.
+metric and of guardrails, p-values of all. In a Bayesian plan posteriors stand in the
+place of both (`batch_beliefs`), but for guardrails.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fairtrial.evaluation.batch import DEFAULT_MDE_SDS, DEFAULT_PROPORTION_MDE, null_effect, sided
-from fairtrial.evaluation.control import AnyLook, Control, SingleLook
+from fairtrial.evaluation.batch import DEFAULT_MDE_SDS, DEFAULT_PROPORTION_MDE, control_of, null_effect, sided
+from fairtrial.evaluation.control import AnyLook, Control, PlannedLook
 from fairtrial.metrics import ArmContrast, Metric
+from fairtrial.simulation.batch_beliefs import Beliefs, believe_replicates
 from fairtrial.simulation.batch_corrections import corrected_replicates
 from fairtrial.simulation.replicates import Replicates, contrast_of
 from fairtrial.spec.experiment import ExperimentSpec
@@ -41,7 +43,7 @@ class Test:
         alternative: Sides of its test.
         contrast: The comparisons.
         control: What p-values and intervals promise.
-        p_value: Under that promise, before correction; NaN where there is no estimate.
+        p_value: Under that promise, before correction; NaN where there is no estimate, and everywhere in a belief.
     """
 
     metric: MetricSpec
@@ -59,15 +61,24 @@ class ComparedReplicates:
         tests: By metric key.
         adjusted: p-values after the declared correction; equal to the raw ones where none applies.
         levels: Error rate at which the primary metric's intervals stand.
+        alpha: The plan's.
+        beliefs: By metric key: posteriors, in a Bayesian plan of all but guardrails.
     """
 
     tests: Mapping[str, Test]
     adjusted: Mapping[str, Floats]
     levels: Floats
+    alpha: float
+    beliefs: Mapping[str, Beliefs] = field(default_factory=dict[str, Beliefs])
+
+    def significant(self, key: str) -> NDArray[np.bool_]:
+        """Where a metric differs: adjusted p below alpha, or, without a p-value, a credible interval that excludes the null."""
+        believed = self.beliefs.get(key)
+        return self.adjusted[key] < self.alpha if believed is None else believed.significant
 
 
 def compare_replicates(
-    spec: ExperimentSpec, metrics: Sequence[Metric], replicates: Replicates, planned_looks: Control | None = None
+    spec: ExperimentSpec, metrics: Sequence[Metric], replicates: Replicates, planned_looks: PlannedLook | None = None
 ) -> ComparedReplicates:
     """Compare every treatment with the control on every metric.
 
@@ -87,19 +98,22 @@ def compare_replicates(
     adjusted, levels = corrected_replicates(
         spec, {key: test.p_value for key, test in tests.items()}, alternative=primary.alternative, shared=shared
     )
-    return ComparedReplicates(tests=tests, adjusted=adjusted, levels=levels[spec.primary.key])
+    beliefs = {key: believe_replicates(spec, test.metric, test.contrast) for key, test in tests.items() if test.control.name == "bayesian"}
+    return ComparedReplicates(tests=tests, adjusted=adjusted, levels=levels[spec.primary.key], alpha=spec.plan.alpha, beliefs=beliefs)
 
 
-def make_test(spec: ExperimentSpec, metric: Metric, contrast: ArmContrast, planned_looks: Control | None = None) -> Test:
+def make_test(spec: ExperimentSpec, metric: Metric, contrast: ArmContrast, planned_looks: PlannedLook | None = None) -> Test:
     """A metric's test under the plan's method, Fisher's exact one where counts are small."""
     alternative, margin = sided(spec, metric.spec), null_effect(spec, metric.spec)
-    control = _control(spec, metric.spec, contrast, planned_looks)
+    compared = [(metric.spec, treatment) for treatment in spec.treatments]
+    control = control_of(spec, compared, planned_effects(spec, metric.spec, contrast), planned_looks)
+    if control.name == "bayesian":
+        nothing = np.full(contrast.effect.shape, np.nan)
+        return Test(metric=metric.spec, alternative=alternative, contrast=contrast, control=control, p_value=nothing)
     raw = contrast.p_value(alternative=alternative, margin=margin)
-    if isinstance(contrast, ProportionContrast) and margin == 0.0:
+    if isinstance(contrast, ProportionContrast) and margin == 0.0 and not isinstance(control, AnyLook):
         small = contrast.small_counts & ~contrast.undefined
-        if isinstance(control, AnyLook):
-            raw = np.where(small, np.nan, raw)
-        elif small.any():
+        if small.any():
             raw = np.where(small, fisher_exact_p(contrast, where=small, alternative=alternative), raw)
     p_value = control.p_value(contrast, raw, alternative=alternative, margin=np.full(raw.shape, margin))
     return Test(metric=metric.spec, alternative=alternative, contrast=contrast, control=control, p_value=p_value)
@@ -123,10 +137,3 @@ def lift_method_of(declared: LiftMethod, contrast: ArmContrast) -> Literal["delt
     if declared == "auto":
         return "log" if isinstance(contrast, ProportionContrast) else "delta"
     return declared
-
-
-def _control(spec: ExperimentSpec, metric: MetricSpec, contrast: ArmContrast, planned_looks: Control | None) -> Control:
-    method = spec.plan.method
-    if method == "always_valid" or (method == "hybrid" and metric.role == "guardrail"):
-        return AnyLook(effects=planned_effects(spec, metric, contrast))
-    return planned_looks if planned_looks is not None and metric.role != "guardrail" else SingleLook()

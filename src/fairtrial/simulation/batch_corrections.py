@@ -15,9 +15,10 @@ from fairtrial.evaluation.corrections import FAMILY_WISE, SMALLEST
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.metric import Role
 from fairtrial.spec.plan import Correction
+from fairtrial.spec.weights import weights_of
 from fairtrial.stats.gatekeeping import gatekeep_roles
 from fairtrial.stats.many_to_one import many_to_one
-from fairtrial.stats.multiplicity import adjust
+from fairtrial.stats.multiplicity import adjust, adjust_weighted_bonferroni
 from fairtrial.stats.result import Alternative
 from fairtrial.stats.tails import p_value_of
 
@@ -61,9 +62,23 @@ def corrected_replicates(
     if plan.correction == "dunnett":
         take(("primary",), lambda p, places: _dunnett(p, shared[:, places], plan.alpha, alternative))
     else:
-        take(("primary",), _stepwise(plan.correction, plan.alpha))
-    take(("secondary",), _stepwise(plan.secondary_correction, plan.alpha))
+        take(("primary",), _family_of(spec, plan.correction, [(spec.primary.key, arm) for arm in spec.treatments]))
+    secondaries = [(key, arm) for key in p_values if roles[key] == "secondary" for arm in spec.treatments]
+    take(("secondary",), _family_of(spec, plan.secondary_correction, secondaries))
     return adjusted, levels
+
+
+def _family_of(spec: ExperimentSpec, method: Correction, pairs: Sequence[tuple[str, str]]) -> OneFamily:
+    """The correction of a family whose places are these pairs of metric and treatment."""
+    if method != "weighted-bonferroni":
+        return _stepwise(method, spec.plan.alpha)
+    weights = np.array(weights_of(pairs, spec.metrics, spec.arms))
+
+    def one(p_values: Floats, places: Places) -> tuple[Floats, Floats]:
+        result = adjust_weighted_bonferroni(p_values, weights[places], alpha=spec.plan.alpha)
+        return result.p_adjusted, result.local_alpha
+
+    return one
 
 
 def adjust_rows(p_values: Floats, method: Correction, *, alpha: float) -> tuple[Floats, Floats]:
@@ -94,7 +109,7 @@ def _by_pattern(p_values: Floats, alpha: float, one: OneFamily) -> tuple[Floats,
 def _stepwise(method: Correction, alpha: float) -> OneFamily:
     def one(p_values: Floats, _: Places) -> tuple[Floats, Floats]:
         match method:
-            case "none" | "dunnett":
+            case "none" | "dunnett" | "weighted-bonferroni":
                 return p_values, np.full(p_values.shape, alpha)
             case _:
                 result = adjust(p_values, method, alpha=alpha)

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from fairtrial.decisions.guardrails import MIN_UNITS, SEVERITY, guardrail_state, is_non_inferior
 from fairtrial.evaluation.control import AnyLook
-from fairtrial.simulation.batch_compare import SMALLEST_LEVEL, Test, lift_method_of
+from fairtrial.evaluation.exact_rates import ExactRates
+from fairtrial.simulation.batch_compare import Test, lift_method_of
 from fairtrial.simulation.batch_corrections import adjust_rows
 from fairtrial.simulation.paths import Flags, Intervals, Numbers, by_paths
 from fairtrial.spec.metric import MetricSpec
 from fairtrial.spec.plan import LiftMethod
-from fairtrial.stats.lift import lift_interval, relative_lift
+from fairtrial.stats.lift import relative_lift
 from fairtrial.stats.proportions import ProportionContrast
 from fairtrial.stats.tails import critical_value
 from fairtrial.stats.wilson import wilson_low
@@ -94,8 +95,8 @@ def _harm(test: Test, alpha: float, lift_method: LiftMethod) -> tuple[dict[str, 
     metric, contrast = test.metric, test.contrast
     alphas = np.full(contrast.effect.shape, alpha)
     if metric.margin_kind == "relative":
-        level = test.control.nominal(contrast, alpha=alphas, alternative="two-sided")
-        bounds = lift_interval(contrast, alpha=np.maximum(level, SMALLEST_LEVEL), method=lift_method_of(lift_method, contrast))
+        method = lift_method_of(lift_method, contrast)
+        bounds = test.control.lift(contrast, alpha=alphas, alternative="two-sided", method=method)
         known = bounds.defined & (contrast.control > 0)
         effect = np.where(known, relative_lift(contrast), np.nan)
         low, high = bounds.low, bounds.high
@@ -131,8 +132,10 @@ def _beyond(test: Test, alpha: float) -> dict[str, object]:
 def _own_interval(test: Test, alpha: float) -> tuple[Floats, Floats]:
     """Interval of the treatment's own value: Wilson's for a rate, else normal."""
     contrast, levels = test.contrast, np.full(test.contrast.effect.shape, alpha)
+    if isinstance(test.control, ExactRates) and isinstance(contrast, ProportionContrast):
+        return test.control.own_rate(contrast, alpha=alpha)
     if isinstance(test.control, AnyLook):
-        levels = test.control.nominal_of(contrast.treatment_variance, alpha=alpha)
+        levels = test.control.nominal_of(contrast, alpha=alpha)
     reach = critical_value(levels, np.inf)
     if isinstance(contrast, ProportionContrast):
         x, n = contrast.successes_treatment, np.maximum(contrast.n_treatment, 1.0)

@@ -64,7 +64,8 @@ class EffectRow:
         looks: Looks taken.
         exaggeration: Mean |estimate| / |truth| of launched effects; None without a true effect or a launch.
         sign_error: Share of launched effects whose estimate has the wrong sign; None likewise.
-        significant: By metric key: share of experiments in which it was significant for the first treatment when they ended.
+        significant: By metric key: share of experiments in which it was significant for the first treatment when they
+            ended; in a Bayesian plan, in which its credible interval excluded no effect.
     """
 
     effect: float
@@ -167,13 +168,8 @@ def operating_characteristics(
     """
     if runs < 1 or not effects or not np.isfinite(np.asarray(effects, dtype=np.float64)).all():
         raise UsageError(f"A simulation needs a run and a finite effect at least, got {runs} runs and effects {list(effects)}.")
-    if spec.kind not in {"ab_test", "holdout"}:
+    if spec.kind not in {"ab_test", "holdout", "factorial"}:
         raise UsageError(f"Operating characteristics are simulated of randomised experiments, this is of kind {spec.kind!r}.")
-    if spec.plan.method == "bayesian":
-        raise UsageError(
-            "Operating characteristics are simulated of plans that test; a Bayesian plan has posteriors instead.",
-            hint="`fairtrial calibrate expected_loss` shows how often stopping on expected loss launches nothing.",
-        )
     seed = int(rng.integers(2**63))
     rows = [_at_effect(spec, world, looks, effect, dict(others or {}), runs, seed) for effect in sorted(set(effects))]
     return OperatingCharacteristics(
@@ -203,15 +199,16 @@ def absolute_effect(spec: ExperimentSpec, world: World, effect: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Decided:
-    """Decisions in force, shape (experiments, treatments)."""
+    """Decisions in force, shape (experiments, treatments), and whether a complete plan made them, shape (experiments, 1)."""
 
     verdict: NDArray[np.str_]
     reason: NDArray[np.str_]
     state: NDArray[np.str_]
+    complete: NDArray[np.bool_]
 
     def some(self, chosen: NDArray[np.bool_]) -> _Decided:
         """Some of the experiments."""
-        return _Decided(verdict=self.verdict[chosen], reason=self.reason[chosen], state=self.state[chosen])
+        return _Decided(verdict=self.verdict[chosen], reason=self.reason[chosen], state=self.state[chosen], complete=self.complete[chosen])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,8 +273,8 @@ def _run(
         found.verdict[rows] = np.where(over, verdict, "UNDECIDED")[ending]
         found.treatment[rows], found.look[rows] = best[ending], place
         found.estimate[rows] = judged.effect[at][ending]
-        for key, p_value in judged.compared.adjusted.items():
-            found.significant[key][rows] = p_value[ending, 0] < spec.plan.alpha
+        for key in judged.compared.tests:
+            found.significant[key][rows] = judged.compared.significant(key)[ending, 0]
         going, kept = going[~ending], kept.some(~ending)
         if not going.size:
             break
@@ -315,15 +312,19 @@ def _rows(replicates: Replicates, chosen: NDArray[np.intp]) -> Replicates:
 
 
 def _standing(spec: ExperimentSpec, kept: _Decided | None, now: Judged) -> _Decided:
-    """A treatment that crossed a boundary at an earlier look of a sequential plan keeps its verdict."""
-    decided = _Decided(verdict=now.verdict, reason=now.reason, state=now.state)
-    if kept is None or spec.plan.method not in SEQUENTIAL:
+    """Verdicts that stand: of a boundary crossed at an earlier look of a sequential plan, or of a Bayesian plan's first complete look."""
+    decided = _Decided(verdict=now.verdict, reason=now.reason, state=now.state, complete=now.complete[:, None])
+    if kept is None or spec.plan.method == "fixed":
         return decided
-    crossed = np.isin(kept.reason, sorted(CROSSED)) & (kept.state == "valid") & (now.state != "invalid")
+    earlier = kept.complete
+    if spec.plan.method in SEQUENTIAL:
+        earlier = np.isin(kept.reason, sorted(CROSSED)) & (kept.state == "valid")
+    stands = earlier & (now.state != "invalid")
     return _Decided(
-        verdict=np.where(crossed, kept.verdict, now.verdict),
-        reason=np.where(crossed, kept.reason, now.reason),
-        state=np.where(crossed, kept.state, now.state),
+        verdict=np.where(stands, kept.verdict, now.verdict),
+        reason=np.where(stands, kept.reason, now.reason),
+        state=np.where(stands, kept.state, now.state),
+        complete=decided.complete | kept.complete,
     )
 
 
@@ -369,7 +370,23 @@ def _assumptions(spec: ExperimentSpec, world: World, looks: Sequence[SimulatedLo
     said += [f"{why} The rule ran without this {spec.metric(key).role} metric." for key, why in world.left_out.items()]
     if len(spec.treatments) > 1:
         said.append(f"Only the treatment {spec.treatments[0]!r} has the true effect; the others have none.")
+    said += _of_beliefs(spec, len(looks))
     said.append("Arms hold exactly their planned shares, and every unit's outcome is known at the look.")
     if looks[-1].days is None:
         said.append("Nothing says how fast units come, so days are not known.")
     return tuple(said)
+
+
+def _of_beliefs(spec: ExperimentSpec, looks: int) -> list[str]:
+    """What must be said of a Bayesian plan: whose promise these rates are not, and which looks they belong to."""
+    plan = spec.plan
+    if plan.method != "bayesian":
+        return []
+    said = ["A Bayesian plan controls no error rate: the rates are those measured at these true effects, and no promise."]
+    if plan.bayesian.stop_loss is not None:
+        often = f"at one of {looks} looks" if looks > 1 else "at the only look"
+        said.append(
+            f"It stops {often} once the expected loss is below {plan.bayesian.stop_loss:g} of the control's value; "
+            "more looks are more chances to stop on luck."
+        )
+    return said

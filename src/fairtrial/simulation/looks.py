@@ -15,7 +15,7 @@ from fairtrial.spec.plan import PLANNED_LOOKS, SEQUENTIAL
 SECONDS_A_DAY = 86_400.0
 MOST_LOOKS = 200
 ALWAYS_VALID_LOOKS = 10
-"""Looks of an always-valid plan where nobody says how often it will be read."""
+"""Looks of an always-valid plan, or of one that stops on expected loss, where nobody says how often it will be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def simulated_looks(
     Args:
         spec: The experiment; its plan has a size.
         looks: How many, equally spaced, or their shares of the planned units, ending at 1. By itself: the
-            plan's own; one for a fixed plan; ten for an always-valid one.
+            plan's own; one for a fixed plan; ten for an always-valid one, and for one that stops on expected loss.
         daily_units: New units a day over all arms; by itself the planned units over the schedule's days, where there is one.
 
     Raises:
@@ -84,7 +84,8 @@ def look_shares(spec: ExperimentSpec, looks: int | Sequence[float] | None) -> tu
     if looks is None:
         if spec.plan.method in PLANNED_LOOKS:
             return spec.plan.sequential.fractions
-        looks = ALWAYS_VALID_LOOKS if spec.plan.method in SEQUENTIAL else 1
+        stops_on_loss = spec.plan.method == "bayesian" and spec.plan.bayesian.stop_loss is not None
+        looks = ALWAYS_VALID_LOOKS if spec.plan.method in SEQUENTIAL or stops_on_loss else 1
     if isinstance(looks, int):
         if not 1 <= looks <= MOST_LOOKS:
             raise UsageError(f"A simulated experiment has 1 to {MOST_LOOKS} looks, got {looks}.")

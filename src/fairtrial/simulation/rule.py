@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,18 +20,19 @@ from fairtrial.decisions import Policy
 from fairtrial.decisions.guardrails import SEVERITY
 from fairtrial.decisions.rules import RULES, STOPPED, Outcome
 from fairtrial.diagnostics.allocation import MISMATCH
-from fairtrial.evaluation.control import AnyLook
-from fairtrial.evaluation.evidence import MIN_ARM_UNITS, policy_of
+from fairtrial.evaluation.evidence import MIN_ARM_UNITS
+from fairtrial.evaluation.sequence import any_look
 from fairtrial.metrics import Metric
-from fairtrial.simulation.batch_compare import SMALLEST_LEVEL, ComparedReplicates, Test, compare_replicates, lift_method_of, planned_effects
+from fairtrial.simulation.batch_beliefs import Beliefs, loss_is_small
+from fairtrial.simulation.batch_compare import ComparedReplicates, Test, compare_replicates, lift_method_of, planned_effects
 from fairtrial.simulation.batch_guardrails import GuardrailStates, read_guardrails
+from fairtrial.simulation.lines import policies_of
 from fairtrial.simulation.paths import Column, Flags, Intervals, Numbers, Words, by_paths
-from fairtrial.simulation.planned import LookState, power_left
+from fairtrial.simulation.planned import LookState, gave_up, power_left
 from fairtrial.simulation.replicates import Replicates
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.plan import SEQUENTIAL
-from fairtrial.stats.lift import lift_interval, relative_lift
-from fairtrial.stats.result import Estimate, Interval, Unavailable
+from fairtrial.stats.lift import relative_lift
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -49,7 +50,9 @@ class Judged:
         reason: Stable codes of why, of the same shape.
         state: `valid`, `invalid` or `not_enough_data`, of the same shape.
         low: Lower end of the primary improvement's interval, NaN where there is none.
-        effect: Primary effect, treatment - control, in the metric's unit; NaN where there is none.
+        effect: Primary effect as a scorecard shows it, treatment - control, in the metric's unit (in a Bayesian
+            plan the posterior mean); NaN where there is none.
+        complete: Whether the plan is complete: by its size or longest run, or by a rule that stops on expected loss.
         compared: The comparisons behind it.
     """
 
@@ -58,6 +61,7 @@ class Judged:
     state: Texts
     low: Floats
     effect: Floats
+    complete: Booleans
     compared: ComparedReplicates
 
     @property
@@ -89,7 +93,7 @@ def judge(spec: ExperimentSpec, metrics: Sequence[Metric], replicates: Replicate
     shape = primary.p_value.shape
     texts = {name: np.empty(shape, dtype=f"<U{LONGEST_WORD}").ravel() for name in ("verdict", "reason", "state")}
     positive = (primary.contrast.control > 0).ravel()
-    for policy, where in ((policy_of(spec, _POSITIVE), positive), (policy_of(spec, _UNKNOWN), ~positive)):
+    for policy, where in zip(policies_of(spec), (positive, ~positive), strict=True):
         chosen = np.flatnonzero(where)
         fields = {name: _some(column, chosen) for name, column in facts.items()}
         for rows, outcome in by_paths(fields, chosen.size, partial(_first_that_applies, policy=policy)):
@@ -98,12 +102,14 @@ def judge(spec: ExperimentSpec, metrics: Sequence[Metric], replicates: Replicate
             texts["state"][chosen[rows]] = outcome.state
     interval = facts["interval"]
     low = interval.low if isinstance(interval, Intervals) else np.full(positive.shape, np.nan)
+    believed = compared.beliefs.get(spec.primary.key)
     return Judged(
         verdict=texts["verdict"].reshape(shape),
         reason=texts["reason"].reshape(shape),
         state=texts["state"].reshape(shape),
         low=low.reshape(shape),
-        effect=np.where(np.isnan(primary.p_value), np.nan, primary.contrast.effect),
+        effect=np.where(np.isnan(primary.p_value), np.nan, primary.contrast.effect) if believed is None else believed.effect,
+        complete=complete_plans(spec, compared, look),
         compared=compared,
     )
 
@@ -157,42 +163,89 @@ def evidence_columns(
         guardrails: States of the guardrails, by metric key.
     """
     primary = compared.tests[spec.primary.key]
-    shape, contrast = primary.p_value.shape, primary.contrast
-    known = ~np.isnan(primary.p_value) & ~contrast.undefined
-    sign = 1.0 if spec.primary.direction == "increase" else -1.0
-    low, high = _turned(*primary.control.interval(contrast, alpha=compared.levels, alternative=primary.alternative), sign)
-    level = primary.control.nominal(contrast, alpha=compared.levels, alternative=primary.alternative)
-    bounds = lift_interval(
-        contrast,
-        alpha=np.where(known, np.maximum(level, SMALLEST_LEVEL), np.nan),
-        alternative=primary.alternative,
-        method=lift_method_of(spec.plan.lift_method, contrast),
-    )
-    lifted = known & bounds.defined & (contrast.control > 0)
-    lift_low, lift_high = _turned(np.where(lifted, bounds.low, np.nan), np.where(lifted, bounds.high, np.nan), sign)
-    significant = known & (compared.adjusted[spec.primary.key] < spec.plan.alpha)
-    power = power_left(spec, primary, look)
+    shape, believed = primary.p_value.shape, compared.beliefs.get(spec.primary.key)
+    known = ~np.isnan(primary.p_value) & ~primary.contrast.undefined if believed is None else believed.known
+    significant = known & compared.significant(spec.primary.key)
+    measured = _of_test(spec, primary, compared, known) if believed is None else _of_belief(spec, believed)
+    power, below = power_left(spec, primary, look), gave_up(spec, primary, look)
     units = replicates.units
     enough = np.minimum(units[:, :1], units[:, 1:]) >= MIN_ARM_UNITS
     return {
+        **measured,
         "invalid": _flags(_mismatch(spec, units)[:, None], shape),
         "insufficient": Words(codes=(enough & known).astype(np.intp).ravel(), words=("too little data", None)),
-        "effect": _numbers(sign * contrast.effect, known),
-        "interval": _intervals(low, high, known),
-        "lift": _numbers(sign * relative_lift(contrast), known & (contrast.control > 0)),
-        "lift_interval": _intervals(lift_low, lift_high, lifted),
         "significant": _flags(significant, shape),
-        "harm_interval": _harm_interval(spec, primary, look, _intervals(low, high, known), significant),
+        "harm_interval": _harm_interval(spec, primary, look, measured["interval"], significant),
         **_on_guardrails(guardrails, shape),
         "planned": look.planned,
-        "plan_complete": look.complete,
+        "plan_complete": _flags(complete_plans(spec, compared, look)[:, None], shape),
         "fixed_horizon": spec.plan.method not in SEQUENTIAL,
         "looks_left": look.looks_left(spec),
         "conditional_power": None if power is None else _numbers(power, known),
         "min_days_met": look.min_days_met or look.max_days_reached,
         "max_days_reached": look.max_days_reached,
         "live": look.live,
+        "gave_up": None if below is None else _flags(below & known & enough, shape),
+        "error_controlled": spec.plan.method != "bayesian",
     }
+
+
+def complete_plans(spec: ExperimentSpec, compared: ComparedReplicates, look: LookState) -> Booleans:
+    """Where the plan is complete at this look, shape (runs,): by its size, its longest run, or its stopping rule.
+
+    Args:
+        spec: The experiment.
+        compared: Comparisons of the readings.
+        look: Where the look stands.
+    """
+    primary = compared.tests[spec.primary.key]
+    believed = compared.beliefs.get(spec.primary.key)
+    done = np.full(primary.p_value.shape[0], look.complete)
+    if believed is None or look.complete or not look.min_days_met:
+        return done
+    return loss_is_small(spec, believed, primary.contrast)
+
+
+class _Measured(TypedDict):
+    """The fields of `Evidence` that say how large the improvement is."""
+
+    effect: Numbers
+    interval: Intervals
+    lift: Numbers
+    lift_interval: Intervals
+
+
+def _of_test(spec: ExperimentSpec, primary: Test, compared: ComparedReplicates, known: Booleans) -> _Measured:
+    """Of a plan that tests: estimates and their corrected intervals."""
+    contrast, sign = primary.contrast, _sign(spec)
+    low, high = _turned(*primary.control.interval(contrast, alpha=compared.levels, alternative=primary.alternative), sign)
+    method = lift_method_of(spec.plan.lift_method, contrast)
+    bounds = primary.control.lift(contrast, alpha=np.where(known, compared.levels, np.nan), alternative=primary.alternative, method=method)
+    lifted = known & bounds.defined & (contrast.control > 0)
+    lift_low, lift_high = _turned(np.where(lifted, bounds.low, np.nan), np.where(lifted, bounds.high, np.nan), sign)
+    return _Measured(
+        effect=_numbers(sign * contrast.effect, known),
+        interval=_intervals(low, high, known),
+        lift=_numbers(sign * relative_lift(contrast), known & (contrast.control > 0)),
+        lift_interval=_intervals(lift_low, lift_high, lifted),
+    )
+
+
+def _of_belief(spec: ExperimentSpec, believed: Beliefs) -> _Measured:
+    """Of a Bayesian plan: posterior means (of the lift, medians) and credible intervals."""
+    sign, lifted = _sign(spec), ~np.isnan(believed.lift)
+    low, high = _turned(believed.low, believed.high, sign)
+    lift_low, lift_high = _turned(believed.lift_low, believed.lift_high, sign)
+    return _Measured(
+        effect=_numbers(sign * believed.effect, believed.known),
+        interval=_intervals(low, high, believed.known),
+        lift=_numbers(sign * believed.lift, lifted),
+        lift_interval=_intervals(lift_low, lift_high, lifted),
+    )
+
+
+def _sign(spec: ExperimentSpec) -> float:
+    return 1.0 if spec.primary.direction == "increase" else -1.0
 
 
 def _on_guardrails(guardrails: dict[str, GuardrailStates], shape: tuple[int, ...]) -> dict[str, object]:
@@ -215,11 +268,11 @@ def _harm_interval(spec: ExperimentSpec, primary: Test, look: LookState, in_forc
         return Intervals(low=np.where(backed, in_force.low, np.nan), high=in_force.high)
     contrast = primary.contrast
     shared = np.full(contrast.effect.shape, spec.plan.alpha / contrast.effect.shape[1])
-    watch = AnyLook(effects=planned_effects(spec, spec.primary, contrast))
+    watched = [(spec.primary, treatment) for treatment in spec.treatments]
+    watch = any_look(spec, watched, planned_effects(spec, spec.primary, contrast))
     low, high = watch.interval(contrast, alpha=shared, alternative="two-sided")
-    sign = 1.0 if spec.primary.direction == "increase" else -1.0
     known = ~np.isnan(in_force.low).reshape(low.shape)
-    return _intervals(*_turned(low, high, sign), known)
+    return _intervals(*_turned(low, high, _sign(spec)), known)
 
 
 def _mismatch(spec: ExperimentSpec, units: Floats) -> Booleans:
@@ -252,23 +305,3 @@ def _intervals(low: Floats, high: Floats, known: Booleans) -> Intervals:
 
 def _flags(values: Booleans, shape: tuple[int, ...]) -> Flags:
     return Flags(values=np.broadcast_to(values, shape).ravel())
-
-
-_UNKNOWN = Unavailable(code="unknown", reason="Not known.")
-_POSITIVE = Estimate(
-    effect=0.0,
-    interval=Interval(low=0.0, high=0.0),
-    p_value=1.0,
-    std_error=None,
-    statistic=None,
-    df=None,
-    control=1.0,
-    treatment=1.0,
-    n_control=1,
-    n_treatment=1,
-    alpha=0.05,
-    alternative="two-sided",
-    method="",
-    interval_method="",
-)
-"""Stands for any reading whose control is positive: all that a policy asks of an estimate."""

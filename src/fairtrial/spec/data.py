@@ -29,6 +29,8 @@ class UnitsData(SourceSpec):
     """Table name, when the source is a database."""
     arm: Name = "arm"
     """Column that names the unit's arm."""
+    factors: dict[Name, Name] = Field(default_factory=dict[str, str])
+    """Of a factorial experiment whose table has a column for each factor: that column, by factor; in place of `arm`."""
     unit: Name | None = None
     """Column that identifies the unit; without it repeats cannot be seen, and the report says so."""
     repeated: Literal["error", "mean", "sum"] = "error"
@@ -36,13 +38,17 @@ class UnitsData(SourceSpec):
     post_assignment: tuple[Name, ...] = ()
     """Columns measured after assignment; none of them may serve as a covariate or a stratum."""
     strata: tuple[Name, ...] = ()
-    """Columns known before assignment (country, platform, new or returning) whose combinations are strata."""
+    """Columns known before assignment (country, platform, new or returning) whose combinations are strata; for `adjust:
+    post_stratify`, or for metrics with `test: mantel_haenszel`."""
     adjust: Literal["none", "post_stratify"] = "none"
     """`post_stratify` compares the arms within strata and weighs these by their shares of all units."""
+    pair: Name | None = None
+    """Column that names the pair: two rows each, one under either arm (matched units, or one unit under both arms). Every metric
+    then has a paired test; pairs that are not complete are left out and counted."""
 
     @model_validator(mode="after")
     def _strata_fit(self) -> UnitsData:
-        if (self.adjust == "post_stratify") != bool(self.strata):
+        if self.adjust == "post_stratify" and not self.strata:
             raise ValueError("adjust: post_stratify and strata go together, one of them is missing")
         if len(set(self.strata)) < len(self.strata):
             raise ValueError(f"each stratum column may be named once, got {list(self.strata)}")
@@ -52,6 +58,20 @@ class UnitsData(SourceSpec):
             raise ValueError(f"the arm column {self.arm!r} is no stratum")
         if self.strata and self.repeated != "error":
             raise ValueError(f"strata need one row a unit (repeated: error), repeated is {self.repeated!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_fit(self) -> UnitsData:
+        if self.pair is None:
+            return self
+        if self.pair == self.arm:
+            raise ValueError(f"the arm column {self.arm!r} names no pair: a pair has a row in each arm")
+        if self.pair == self.unit:
+            raise ValueError(f"a unit under both arms is the pair itself: leave `unit` out, `pair` names {self.pair!r}")
+        if self.strata:
+            raise ValueError("pairs are strata of their own: leave `strata` out where the data has a `pair`")
+        if self.repeated != "error":
+            raise ValueError(f"pairs need one row a unit (repeated: error), repeated is {self.repeated!r}; aggregate the rows first")
         return self
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 from pydantic import Field, model_validator
 
@@ -14,9 +14,21 @@ from fairtrial.errors import UnknownNameError, did_you_mean
 from fairtrial.spec.base import ExperimentKey, Name, SpecModel
 from fairtrial.spec.combinations import check_combinations
 from fairtrial.spec.data import AggregatesData, DataSpec, LogsData, UnitsData
+from fairtrial.spec.eligibility import Eligibility
+from fairtrial.spec.factorial import (
+    DEFAULT_ORDER,
+    FACTORIAL,
+    check_factorial_plan,
+    check_factors,
+    check_no_factors,
+    factorial_short_forms,
+)
 from fairtrial.spec.metric import EventValue, MetricSpec, covariates_of
 from fairtrial.spec.plan import PlanSpec, ScheduleSpec, VariantSpec
 from fairtrial.spec.quasi import QuasiDesign, check_quasi, quasi_short_forms
+from fairtrial.spec.segments import SegmentsSpec, check_segments
+from fairtrial.spec.sequences import check_sequences
+from fairtrial.spec.weights import check_weights
 
 SHARE_TOLERANCE = 1e-6
 DESIGN_FREE = {"status", "name", "description", "owner"}
@@ -32,8 +44,9 @@ class ExperimentSpec(SpecModel):
 
     schema_version: Literal[1] = 1
     key: ExperimentKey
-    kind: Literal["ab_test", "holdout", "did", "rdd", "synthetic_control", "iv", "interrupted_series"] = "ab_test"
-    """`holdout`: the treatment is the campaign, the control is held out; incremental outcomes are reported. `did` to
+    kind: Literal["ab_test", "holdout", "factorial", "did", "rdd", "synthetic_control", "iv", "interrupted_series"] = "ab_test"
+    """`holdout`: the treatment is the campaign, the control is held out; incremental outcomes are reported. `factorial`:
+    the arms are all combinations of `factors`; main effects and interactions are reported. `did` to
     `interrupted_series` are quasi-experiments: nobody was randomised, and `design` says how the effect is found."""
     name: str = ""
     description: str = ""
@@ -46,14 +59,23 @@ class ExperimentSpec(SpecModel):
     """The variants; the control and one treatment at least."""
     control: Name = "control"
     """Key of the control arm."""
+    factors: dict[Name, tuple[Name, ...]] = Field(default_factory=dict[str, tuple[str, ...]])
+    """Of a factorial experiment: two levels of each factor, the one that is there today first. The arms are then all
+    combinations, named as `green+discount`; the control is the one of all first levels."""
+    interactions: Annotated[int, Field(ge=1, le=6)] = DEFAULT_ORDER
+    """Of a factorial experiment: effects of at most so many factors together are estimated; 1 is main effects alone."""
     allocation: Literal["fixed", "adaptive", "unknown"] = "fixed"
     """`adaptive` shares move by design, `unknown` shares were not recorded: neither can be checked for a mismatch."""
+    eligibility: Eligibility | None = None
+    """Which units the experiment takes, by their attributes; left out, all."""
     metrics: tuple[MetricSpec, ...] = Field(min_length=1)
     plan: PlanSpec = PlanSpec()
     schedule: ScheduleSpec | None = None
     data: DataSpec | None = None
     design: QuasiDesign | None = None
     """Of a quasi-experiment: which columns say who was treated and when."""
+    segments: SegmentsSpec | None = None
+    """Columns by which effects are read beside the whole, and the rules for it; a list of columns is short for it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -74,7 +96,7 @@ class ExperimentSpec(SpecModel):
             only = cast("list[object]", metrics)[0]
             if isinstance(only, dict) and "role" not in only:
                 fields["metrics"] = [{**cast("dict[str, object]", only), "role": "primary"}]
-        return fields
+        return factorial_short_forms(fields)
 
     @model_validator(mode="after")
     def _arms_agree(self) -> ExperimentSpec:
@@ -128,12 +150,20 @@ class ExperimentSpec(SpecModel):
 
     @model_validator(mode="after")
     def _methods_agree(self) -> ExperimentSpec:
-        check_combinations(self.metrics, self.plan, self.data)
+        check_combinations(self.metrics, self.plan, self.data, arms=len(self.arms))
+        check_sequences(self.metrics, self.plan, self.data, treatments=len(self.arms) - 1, allocation=self.allocation)
         return self
 
     @model_validator(mode="after")
     def _design_fits(self) -> ExperimentSpec:
         check_quasi(self.kind, self.design, self.data, self.plan, self.metrics, len(self.arms))
+        check_weights(self.plan, self.metrics, self.arms, self.control)
+        if self.kind == FACTORIAL:
+            check_factors(self.factors, self.interactions, self.arms, self.control)
+            check_factorial_plan(self.plan, self.metrics, self.data, self.factors)
+        else:
+            check_no_factors(self.kind, factors=bool(self.factors), order=self.interactions, arms=self.arms, data=self.data)
+        check_segments(self.segments, self.data, self.metrics, quasi=self.design is not None)
         return self
 
     @property
@@ -145,6 +175,11 @@ class ExperimentSpec(SpecModel):
     def treatments(self) -> tuple[str, ...]:
         """Keys of the arms other than the control, in declared order."""
         return tuple(arm.key for arm in self.arms if arm.key != self.control)
+
+    @property
+    def paired(self) -> bool:
+        """Whether units come in pairs, one in each arm."""
+        return isinstance(self.data, UnitsData) and self.data.pair is not None
 
     @property
     def shares(self) -> dict[str, float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
@@ -16,7 +17,7 @@ from fairtrial.spec.catalog import is_catalog_entry, translate_catalog_entry
 from fairtrial.spec.catalog_file import ValidationRules, read_catalog_file
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.model_experiment import is_model_experiment, translate_model_experiment
-from fairtrial.spec.problems import validated
+from fairtrial.spec.problems import shortened, validated
 
 MOST_VALUES = 300_000
 """Values in one file, every alias counted as what it stands for."""
@@ -97,11 +98,20 @@ def load_specs(path: str | Path) -> dict[str, LoadedSpec]:
         SpecError: A file is not YAML or JSON, a spec breaks a rule, or two share a key.
     """
     found: dict[str, LoadedSpec] = {}
+    broken: list[SpecError] = []
     for file in read_spec_files(path):
         for key, raw in file.entries.items():
-            what = f"spec {key!r} in {file.path.name}" if key else f"spec in {file.path.name}"
-            spec = parse_spec(raw, what=what, name=key or None, rules=file.rules)
-            found[spec.key] = LoadedSpec(spec=spec, path=file.path, raw=raw)
+            what = f"spec {shortened(key)} in {file.path.name}" if key else f"spec in {file.path.name}"
+            try:
+                spec = parse_spec(raw, what=what, name=key or None, rules=file.rules)
+            except SpecError as error:
+                broken.append(error)
+            else:
+                found[spec.key] = LoadedSpec(spec=spec, path=file.path, raw=raw)
+    if len(broken) > 1:
+        raise SpecError("\n".join(error.message for error in broken), hint=" ".join(dict.fromkeys(e.hint for e in broken if e.hint)))
+    if broken:
+        raise broken[0]
     return found
 
 
@@ -119,7 +129,7 @@ def load_spec(path: str | Path, key: str | None = None) -> LoadedSpec:
             raise UnknownNameError.among("experiment", key, specs)
         return specs[key]
     if len(specs) > 1:
-        raise UsageError(f"{str(path)!r} holds {len(specs)} experiments: {list(specs)}.", hint="Name one.")
+        raise UsageError(f"{str(path)!r} holds {len(specs)} experiments: {list(specs)}.", hint="Name one of them (--experiment).")
     return next(iter(specs.values()))
 
 
@@ -169,13 +179,15 @@ def read_mapping(file: Path) -> Mapping[str, object]:
         raw: object = json.loads(text, object_pairs_hook=_unique_pairs) if file.suffix == ".json" else yaml.load(text, Loader=_SpecYaml)  # noqa: S506
     except SpecError as error:
         raise SpecError(f"In {file.name}: {error.message}", hint=error.hint) from error
-    except (yaml.YAMLError, ValueError) as error:  # a date such as 2024-13-45 is a ValueError of Python's own
-        raise SpecError(f"{file.name} is not valid {'JSON' if file.suffix == '.json' else 'YAML'}: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        raise _yaml_error(file.name, error) from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise SpecError(f"{file.name} is not valid {'JSON' if file.suffix == '.json' else 'YAML'}: {error}.") from error
     except RecursionError as error:
         raise SpecError(f"A spec is a few levels deep; {file.name} nests without end.") from error
     _check_values(raw, file.name)
     if not isinstance(raw, Mapping):
-        raise SpecError(f"A spec file holds a mapping of keys to values; {file.name} holds {_kind(raw)}.")
+        raise SpecError(f"A spec file holds a mapping of keys to values; {file.name} holds {_kind(raw)}.", hint=FORM_HINT)
     return cast("Mapping[str, object]", raw)
 
 
@@ -228,6 +240,33 @@ def _with_default(raw: object, name: str, value: str | None) -> object:
     return {name: value, **cast("Mapping[str, object]", raw)}
 
 
+FORM_HINT = "It begins with lines such as `key: checkout` and `arms: [control, treatment]`; `fairtrial schema` has all of them."
+
+YAML_HINTS = (
+    ("\\t", "YAML indents with spaces, never with tabs."),
+    ("mapping values are not allowed", "Put text that holds a colon in quotes, and begin keys of one level in one column."),
+    ("single document", "Keep one document a file; several experiments stand under `experiments:`, by key."),
+    ("stream end", "A bracket, brace or quote is open at the end of the file: close it."),
+    ("expected <block end>", "Begin keys of one level in one column."),
+    ("cannot start any token", "Put text that begins with a sign in quotes."),
+    ("given twice", "Keep one of the two."),
+)
+"""What to do about what the parser says."""
+
+
+def _yaml_error(name: str, error: yaml.MarkedYAMLError) -> SpecError:
+    """What is wrong with a file's YAML, and in which line."""
+    mark = error.problem_mark or error.context_mark
+    place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+    problem = error.problem or error.context or "it cannot be read"
+    began = error.context_mark
+    within = "" if error.problem is None or error.context is None else f" ({error.context}"
+    if within:
+        within += ")" if began is None or mark is None or began.line == mark.line else f" begun in line {began.line + 1})"
+    hint = next((hint for sign, hint in YAML_HINTS if sign in f"{error.context} {problem}"), "")
+    return SpecError(f"{name} is not valid YAML: {place}{problem.replace('<stream end>', 'the end of the file')}{within}.", hint=hint)
+
+
 class _SpecYaml(yaml.SafeLoader):
     """YAML whose only booleans are true and false (an arm may be named `on`), without repeated keys."""
 
@@ -240,6 +279,15 @@ class _SpecYaml(yaml.SafeLoader):
                     raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
                 seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+    def construct_yaml_timestamp(self, node: yaml.ScalarNode) -> dt.date:
+        try:
+            return super().construct_yaml_timestamp(node)
+        except ValueError as error:  # a date such as 2024-02-31
+            raise yaml.constructor.ConstructorError(None, None, f"{node.value!r} is no date: {error}", node.start_mark) from error
+
+
+_SpecYaml.add_constructor("tag:yaml.org,2002:timestamp", _SpecYaml.construct_yaml_timestamp)
 
 
 _SpecYaml.yaml_implicit_resolvers = {

@@ -30,19 +30,54 @@ Source = Name | EventValue
 Covariates = Source | Annotated[tuple[Source, ...], Field(min_length=1)]
 """One pre-experiment value, or several that are used together."""
 
-MeanTest = Literal["welch", "student", "log", "log1p", "trimmed", "mann_whitney", "permutation", "bootstrap"]
+MeanTest = Literal[
+    "welch",
+    "student",
+    "lin",
+    "ancova",
+    "log",
+    "log1p",
+    "trimmed",
+    "mann_whitney",
+    "permutation",
+    "bootstrap",
+    "paired_t",
+    "wilcoxon",
+]
 """How two arms of numbers are compared."""
+
+ProportionTest = Literal["score", "exact", "mantel_haenszel", "mcnemar"]
+"""How two rates are compared."""
+
+StdErrors = Literal["classical", "HC0", "HC1", "HC2", "HC3"]
+"""Standard errors of a regression: of one variance, or consistent whatever the units' variances (HC)."""
 
 RatioTest = Literal["delta", "permutation", "bootstrap"]
 """How two ratios of sums are compared."""
 
 DEFAULT_TRIM = 0.2
 
-ADJUSTABLE: frozenset[str] = frozenset({"welch", "student", "delta", "bootstrap"})
+DEFAULT_HC: StdErrors = "HC2"
+
+REGRESSIONS: frozenset[str] = frozenset({"lin", "ancova"})
+"""Tests by least squares on the units' values and their covariates."""
+
+PAIRED: frozenset[str] = frozenset({"paired_t", "wilcoxon", "mcnemar"})
+"""Tests of the units of a pair against each other; `permutation` is one too, where the data has pairs."""
+
+FROM_COUNTS: frozenset[str] = frozenset({"exact", "mantel_haenszel"})
+"""Tests of rates that read counts alone, in one go or by stratum."""
+
+ADJUSTABLE: frozenset[str] = frozenset({"welch", "student", "delta", "bootstrap"}) | REGRESSIONS
 """Tests that a covariate may adjust."""
 
 FROM_MOMENTS: frozenset[str] = frozenset({"welch", "student", "delta"})
 """Tests made of counts, means and cross-products, which alone may look more than once."""
+
+ADDED_UP: frozenset[str] = frozenset(
+    {"proportions", "exact", "mcnemar", "welch", "student", "lin", "ancova", "permutation", "bootstrap", "paired_t"}
+)
+"""Tests of a difference of means over units (rates among them), whose effect times the units is a total."""
 
 GEOMETRIC: frozenset[str] = frozenset({"log", "log1p"})
 """Tests whose effect is a ratio of geometric means less 1, a fraction."""
@@ -67,6 +102,8 @@ class BaseMetricSpec(SpecModel):
     """`absolute` in the metric's unit, `relative` as a fraction of the control's value."""
     max_value: float | None = None
     """For a guardrail: absolute limit that the treatment's value must not pass in the bad direction."""
+    weight: Annotated[float, Field(gt=0)] | None = None
+    """Of a secondary metric under `secondary_correction: weighted-bonferroni`: its share of the error rate, over the sum of all."""
 
     @model_validator(mode="after")
     def _guardrail_fields(self) -> BaseMetricSpec:
@@ -83,10 +120,17 @@ class ProportionSpec(BaseMetricSpec):
     """The outcome; default: the column named as the metric."""
     covariate: Covariates | None = None
     """Pre-experiment value for CUPED, or a list of several; the test is then Welch's on the adjusted outcome."""
+    test: ProportionTest = "score"
+    """How arms are compared: `score` with the interval of `plan.ci_method`; `exact` in small experiments; `mantel_haenszel`
+    within `data.strata`; `mcnemar` within the pairs of `data.pair`."""
 
     @model_validator(mode="after")
     def _covariates_differ(self) -> ProportionSpec:
         _no_covariate_twice(self.key, _listed(self.covariate))
+        if self.covariate is not None and self.test != "score":
+            raise ValueError(
+                f"metric '{self.key}': test '{self.test}' takes no covariate; leave the test out, and the rates are compared by CUPED"
+            )
         return self
 
 
@@ -100,10 +144,14 @@ class _NumberSpec(BaseMetricSpec):
     winsorize: Annotated[float, Field(gt=0.5, lt=1)] | None = None
     """Cap outcomes at this pooled quantile (0.99 = the 99th percentile of all arms together)."""
     test: MeanTest = "welch"
-    """How arms are compared. Means: `welch`, `student` (equal variances), `permutation`, `bootstrap`. Geometric means: `log`,
-    or `log1p` of 1 + value. Means without their tails: `trimmed`. The shift between the arms by ranks: `mann_whitney`."""
+    """How arms are compared. Means: `welch`, `student` (equal variances), `permutation`, `bootstrap`. Means at equal covariates, by
+    least squares on the units: `lin` (slopes of each arm's own), `ancova` (common slopes). Geometric means: `log`, or `log1p` of
+    1 + value. Means without their tails: `trimmed`. The shift between the arms by ranks: `mann_whitney`. Within the pairs of
+    `data.pair`: `paired_t`, `wilcoxon` (signed ranks), `permutation` (of the arms within pairs)."""
     trim: Annotated[float, Field(gt=0, lt=0.5)] = DEFAULT_TRIM
     """Share of units that `trimmed` cuts from each end of each arm."""
+    hc: StdErrors = DEFAULT_HC
+    """Standard errors of `lin` and `ancova`: `HC0` to `HC3`, consistent whatever the units' variances, or `classical`."""
 
     @model_validator(mode="after")
     def _test_fits(self) -> _NumberSpec:
@@ -112,7 +160,11 @@ class _NumberSpec(BaseMetricSpec):
         _adjustable(self.key, self.test, len(covariates))
         if self.trim != DEFAULT_TRIM and self.test != "trimmed":
             raise ValueError(f"metric '{self.key}': trim belongs to test trimmed, the test is '{self.test}'")
-        if self.winsorize is not None and self.test in {"trimmed", "mann_whitney"}:
+        if self.hc != DEFAULT_HC and self.test not in REGRESSIONS:
+            raise ValueError(f"metric '{self.key}': hc belongs to tests lin and ancova, the test is '{self.test}'")
+        if self.test in REGRESSIONS and not covariates:
+            raise ValueError(f"metric '{self.key}': test '{self.test}' adjusts for covariates and needs one; without any use test welch")
+        if self.winsorize is not None and self.test in {"trimmed", "mann_whitney", "wilcoxon"}:
             raise ValueError(f"metric '{self.key}': test '{self.test}' bounds outliers by itself; leave winsorize out")
         if self.test in GEOMETRIC and self.margin is not None and (self.margin_kind == "absolute" or self.test == "log1p"):
             raise ValueError(
@@ -178,13 +230,15 @@ def covariates_of(metric: MetricSpec) -> tuple[Source, ...]:
 def chosen_test(metric: MetricSpec) -> str:
     """Name of the metric's test in the spec: that of its kind where there is no choice."""
     if isinstance(metric, ProportionSpec):
+        if metric.test != "score":
+            return metric.test
         return "welch" if metric.covariate is not None else "proportions"
     return "order_statistics" if isinstance(metric, QuantileSpec) else metric.test
 
 
 def adds_up(metric: MetricSpec) -> bool:
     """Whether the effect times the units is a total: of differences of means over units, and of nothing else."""
-    return metric.kind != "ratio" and chosen_test(metric) in {"proportions", "welch", "student", "permutation", "bootstrap"}
+    return metric.kind != "ratio" and chosen_test(metric) in ADDED_UP
 
 
 def _listed(covariate: Covariates | None) -> tuple[Source, ...]:

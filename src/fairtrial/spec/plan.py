@@ -10,7 +10,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_va
 
 from fairtrial.spec.base import Name, SpecModel
 
-Correction = Literal["none", "bonferroni", "holm", "hochberg", "dunnett", "benjamini-hochberg", "benjamini-yekutieli"]
+Correction = Literal[
+    "none", "bonferroni", "holm", "hochberg", "dunnett", "benjamini-hochberg", "benjamini-yekutieli", "weighted-bonferroni"
+]
 CiMethod = Literal["score", "miettinen-nurminen", "newcombe", "agresti-caffo", "wald"]
 LiftMethod = Literal["auto", "delta", "log", "fieller"]
 Days = Annotated[int, Field(ge=1, le=3650)]
@@ -24,6 +26,8 @@ PLANNED_LOOKS: frozenset[Method] = frozenset({"group_sequential", "hybrid"})
 
 Spending = Literal["lan-demets-obrien-fleming", "lan-demets-pocock", "hwang-shih-decani", "kim-demets", "obrien-fleming", "pocock"]
 SHAPED = {"hwang-shih-decani", "kim-demets"}
+FutilitySpending = Literal["lan-demets-obrien-fleming", "lan-demets-pocock", "hwang-shih-decani", "kim-demets"]
+Sequence = Literal["msprt", "asymptotic", "bernoulli"]
 
 
 class SequentialSpec(SpecModel):
@@ -39,11 +43,18 @@ class SequentialSpec(SpecModel):
     `shape`; `obrien-fleming` and `pocock` are the classical boundaries, for looks exactly as planned."""
     shape: float | None = None
     """Gamma of `hwang-shih-decani` (negative spends late), rho > 0 of `kim-demets`."""
-    futility: Literal["conditional_power", "none"] = "conditional_power"
-    """`conditional_power`: stop when the power left at the planned MDE falls below `futility_power`. Not binding: going
-    on all the same does not raise the error rate."""
+    futility: Literal["conditional_power", "beta_spending", "none"] = "conditional_power"
+    """`conditional_power`: stop when the power left at the planned MDE falls below `futility_power`; never binding.
+    `beta_spending`: stop below a bound that spends 1 - `power` over the looks, and that the planned size pays for."""
     futility_power: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Conditional power below which a look says that going on is futile."""
+    futility_spending: FutilitySpending = "lan-demets-obrien-fleming"
+    """How `beta_spending` spends 1 - `power`: seldom giving up early (`lan-demets-obrien-fleming`), evenly, or by `futility_shape`."""
+    futility_shape: float | None = None
+    """Gamma of `hwang-shih-decani`, rho > 0 of `kim-demets`, for `futility_spending`."""
+    binding: bool = False
+    """Of `beta_spending`. False: one may go on below the bound and alpha still holds. True: the boundary for a benefit comes
+    down, alpha rests on stopping, and what falls below the bound once is never launched; one-sided, one treatment, no `min_days`."""
 
     @model_validator(mode="after")
     def _consistent(self) -> SequentialSpec:
@@ -51,12 +62,12 @@ class SequentialSpec(SpecModel):
             not self.looks or self.looks[-1] != 1.0 or any(b <= a for a, b in zip(self.looks, self.looks[1:], strict=False))
         ):
             raise ValueError(f"looks must be increasing shares of the planned information that end at 1, got {list(self.looks)}")
-        if self.spending in SHAPED and self.shape is None:
-            raise ValueError(f"spending {self.spending!r} needs a shape, such as -4 for hwang-shih-decani or 3 for kim-demets")
-        if self.spending not in SHAPED and self.shape is not None:
-            raise ValueError(f"shape belongs to {sorted(SHAPED)}, spending is {self.spending!r}")
-        if self.shape is not None and (not math.isfinite(self.shape) or (self.spending == "kim-demets" and self.shape <= 0)):
-            raise ValueError(f"shape must be finite, and positive for kim-demets, got {self.shape}")
+        _check_shape("spending", self.spending, "shape", self.shape)
+        _check_shape("futility_spending", self.futility_spending, "futility_shape", self.futility_shape)
+        own = ("futility_spending", "futility_shape", "binding")
+        said = [name for name in own if getattr(self, name) != type(self).model_fields[name].default]
+        if said and self.futility != "beta_spending":
+            raise ValueError(f"{', '.join(said)} belong to futility: beta_spending, got {self.futility!r}; set it, or leave them out")
         return self
 
     @property
@@ -65,6 +76,35 @@ class SequentialSpec(SpecModel):
         if isinstance(self.looks, tuple):
             return self.looks
         return tuple((k + 1) / self.looks for k in range(self.looks))
+
+
+def _check_shape(what: str, spending: str, name: str, shape: float | None) -> None:
+    """A shape where the spending function has one, and nowhere else."""
+    if spending in SHAPED and shape is None:
+        raise ValueError(f"{what} {spending!r} needs a {name}, such as -4 for hwang-shih-decani or 3 for kim-demets")
+    if spending not in SHAPED and shape is not None:
+        raise ValueError(f"{name} belongs to {sorted(SHAPED)}, {what} is {spending!r}")
+    if shape is not None and (not math.isfinite(shape) or (spending == "kim-demets" and shape <= 0)):
+        raise ValueError(f"{name} must be finite, and positive for kim-demets, got {shape}")
+
+
+class AlwaysValidSpec(SpecModel):
+    """The sequence behind intervals that hold at every look: of an `always_valid` plan, and of the watch of a `hybrid` one."""
+
+    sequence: Sequence = "msprt"
+    """`msprt`: the normal mixture tuned to the planned MDE. `asymptotic`: the same mixture tuned to a number of units.
+    `bernoulli`: exact for proportions, from the first unit and event on; no normal approximation, no minimum of units."""
+    tuned_for: Annotated[float, Field(gt=0, le=1e12)] | None = None
+    """Where an `asymptotic` or `bernoulli` sequence is tightest: a share of the planned size, up to 1, or units in total, from
+    2 on; default: the planned size. It must not be changed once there are data."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AlwaysValidSpec:
+        if self.sequence == "msprt" and self.tuned_for is not None:
+            raise ValueError("the msprt is tuned by the mde; tuned_for belongs to sequence asymptotic or bernoulli")
+        if self.tuned_for is not None and 1.0 < self.tuned_for < 2.0:
+            raise ValueError(f"tuned_for is a share of the planned size, up to 1, or units from 2 on, got {self.tuned_for:g}")
+        return self
 
 
 class BayesianSpec(SpecModel):
@@ -91,6 +131,8 @@ class PlanSpec(SpecModel):
     `bayesian`: posterior and credible intervals; frequentist error is not controlled."""
     sequential: SequentialSpec = SequentialSpec()
     """Looks and spending of `group_sequential` and `hybrid`."""
+    always_valid: AlwaysValidSpec = AlwaysValidSpec()
+    """Which sequence `always_valid` reads, and `hybrid` watches by."""
     bayesian: BayesianSpec = BayesianSpec()
     """Priors and stopping rule of `bayesian`."""
     objective: Literal["superiority", "non_inferiority"] = "superiority"
@@ -149,6 +191,7 @@ class PlanSpec(SpecModel):
             raise ValueError("dunnett's correction is for treatments on one metric; choose another secondary_correction")
         if self.gatekeeping != "none" and self.correction not in {"bonferroni", "holm", "hochberg"}:
             raise ValueError(f"a gate needs a correction of the family-wise error: bonferroni, holm or hochberg, got {self.correction!r}")
+        self._check_looks()
         if self.method == "bayesian" and self.alternative == "one-sided":
             raise ValueError("a bayesian plan has no sides: its credible interval has two ends; leave `alternative` out")
         if (self.cluster_size is None) != (self.intraclass_correlation is None):
@@ -158,6 +201,18 @@ class PlanSpec(SpecModel):
         if self.strong_threshold and self.practical_threshold and self.strong_threshold < self.practical_threshold:
             raise ValueError("strong_threshold must not be below practical_threshold")
         return self
+
+    def _check_looks(self) -> None:
+        """What a plan's looks and its method do not share."""
+        looks, method = self.sequential, self.method
+        if looks.futility == "beta_spending" and method not in PLANNED_LOOKS:
+            raise ValueError(f"futility: beta_spending belongs to planned looks (method group_sequential or hybrid), method is {method!r}")
+        if looks.binding and self.alternative != "one-sided":
+            raise ValueError("binding futility needs alternative: one-sided; a two-sided plan takes binding: false")
+        if looks.binding and self.min_days is not None:
+            raise ValueError("binding futility stops at the first look below its bound, min_days would hold it back; use binding: false")
+        if self.always_valid.sequence != "msprt" and method not in {"always_valid", "hybrid"}:
+            raise ValueError(f"plan.always_valid belongs to method always_valid or hybrid, method is {method!r}")
 
 
 def _not_a_number(value: object) -> object:
@@ -210,4 +265,8 @@ class VariantSpec(SpecModel):
     """Planned share of units; leave it out on every arm for equal shares."""
     value: JsonValue = None
     """What a feature flag serves for this arm."""
+    levels: dict[Name, Name] = Field(default_factory=dict[str, str])
+    """Of a factorial experiment: the level of each factor; not needed where the arm's name says it, as `green+discount`."""
+    weight: Annotated[float, Field(gt=0)] | None = None
+    """Of a treatment under a `weighted-bonferroni` correction: its share of the error rate, over the sum of all."""
     description: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Literal, TypeVar, Union, cast, get_args, get_origin
@@ -21,9 +22,41 @@ WORDS = (
     ("tuple", "list"),
     ("dictionary or object to extract fields from", "mapping of keys to values"),
     ("dictionary", "mapping of keys to values"),
+    (", unable to parse string as a number", ""),
+    (", unable to parse string as an integer", ""),
+    ("string should have at least 1 character", "must not be empty"),
+    ("string should have at most 200 characters", "must have at most 200 characters"),
     (" after validation", ""),
 )
 """What pydantic says, in the words of the one who wrote the file."""
+
+SYNONYMS = {
+    "conversion": "proportion", "binary": "proportion", "rate": "proportion", "boolean": "proportion", "continuous": "mean",
+    "average": "mean", "revenue": "mean", "numeric": "mean", "percentile": "quantile", "median": "quantile",
+    "rank-sum": "mann_whitney", "mannwhitney": "mann_whitney", "rank": "mann_whitney", "t": "welch", "ttest": "welch",
+    "t-test": "welch", "z": "welch", "winsorized": "trimmed", "main": "primary", "goal": "primary", "oec": "primary",
+    "guard": "guardrail", "safety": "guardrail", "lower": "decrease", "down": "decrease", "minimize": "decrease",
+    "higher": "increase", "up": "increase", "maximize": "increase", "frequentist": "fixed", "msprt": "always_valid",
+    "anytime": "always_valid", "obf": "lan-demets-obrien-fleming", "bh": "benjamini-hochberg", "fdr": "benjamini-hochberg",
+    "two_sided": "two-sided", "less": "one-sided", "greater": "one-sided",
+}  # fmt: skip
+"""What others call a setting; offered where it is one of the values that are allowed."""
+
+EXAMPLES = {
+    "arms": "Such as arms: [control, treatment], or arms: {control: 0.9, treatment: 0.1}.",
+    "metrics": "Such as metrics: [{key: bought, kind: proportion}].",
+    "metric": "Such as {key: bought, kind: proportion}.",
+    "data": "Such as data: {source: units.csv, unit: user, arm: variant}.",
+    "where": "Such as where: {country: de}.",
+    "schedule": "Such as schedule: {start: 2026-03-01, end: 2026-03-29}.",
+    "start": "Such as 2026-03-01, or 2026-03-01T12:00:00Z.",
+    "key": "Such as key: checkout-button.",
+    "q": "Such as q: 0.95.",
+}
+"""How a setting is written, where what came has another form."""
+
+FORMS = ("missing", "union_tag_not_found", "too_short", "string_too_short")
+"""Complaints, beside those of a wrong type, that an example answers."""
 
 UNION_MARKS = ("constrained-str", "function-", "tuple[")
 """How pydantic marks the branch of a union that has no name of its own."""
@@ -114,28 +147,51 @@ def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
             f"unknown key {loc[-1]!r} in {_path(model, loc[:-1]) or 'the spec'}; known keys: {known}.", did_you_mean(str(loc[-1]), known)
         )
     if kind == "missing":
-        return f"{where} is required."
+        return _sentence(f"{where} is required.", _example(loc, kind))
     if kind in {"literal_error", "union_tag_invalid"}:
         expected = _quoted(str(context.get("expected") or context.get("expected_tags") or ""))
         got = context.get("tag", value)
         tag = str(context.get("discriminator", "")).strip("'")
         name = f"{where}.{tag}" if kind == "union_tag_invalid" else where
-        return _sentence(f"{name} must be one of {expected}, got {got!r}.", did_you_mean(str(got), expected))
+        return _sentence(f"{name} must be one of {expected}, got {_short(got)}.", _meant(str(got), expected))
     if kind == "union_tag_not_found":
         tag = str(context.get("discriminator", "")).strip("'")
-        return f"{where} needs the key {tag!r}."
+        return _sentence(f"{where} needs the key {tag!r}.", _example(loc, kind))
     if kind == "value_error":
         message = str(context.get("error", detail["msg"]))
         return f"{where}: {message}." if where else f"{message}."
-    return _sentence(f"{where}: {_plain(detail['msg'])}, got {_short(value)}.", _hint(loc, value))
+    return _sentence(f"{where}: {_plain(detail['msg'])}, got {_short(value)}.", _hint(loc, value) or _example(loc, kind))
 
 
 def _hint(loc: Loc, value: object) -> str:
-    if loc and loc[-1] == "alpha" and isinstance(value, int | float) and 1 < value < 100:
+    name = loc[-1] if loc else ""
+    if isinstance(value, str) and (percent := re.fullmatch(r"\s*(-?\d+(?:\.\d+)?)\s*%\s*", value)):
+        return f"Fractions, not percent: write {float(percent[1]) / 100:g}."
+    if not isinstance(value, int | float):
+        return ""
+    if name == "alpha" and 1 < value < 100:
         return f"alpha is an error rate: for {value:g}% confidence write alpha: {1 - value / 100:g}."
-    if loc and loc[-1] in {"power", "allocation"} and isinstance(value, int | float) and 2 <= value <= 100:
+    if name in {"power", "allocation", "q", "winsorize"} and 2 <= value <= 100:
         return f"Fractions, not percent: write {value / 100:g}."
+    if name == "mde" and value <= 0:
+        return "It is the size of an improvement; that lower is better says the metric, by `direction: decrease`."
     return ""
+
+
+def _example(loc: Loc, kind: str) -> str:
+    """How the setting at `loc` is written, where it came in another form."""
+    if kind not in FORMS and not kind.endswith(("_type", "_parsing")):
+        return ""
+    written = [part for part in loc if not (isinstance(part, str) and part.startswith(UNION_MARKS))]
+    if len(written) == 2 and written[0] == "metrics" and isinstance(written[1], int):
+        return EXAMPLES["metric"]
+    return EXAMPLES.get(str(written[-1]), "") if written else ""
+
+
+def _meant(got: str, expected: Sequence[str]) -> str:
+    """What was probably meant: the nearest value, or what others call so."""
+    other = SYNONYMS.get(got.strip().lower(), "")
+    return did_you_mean(got, expected) or (f"Did you mean {other!r}?" if other in expected else "")
 
 
 def _path(model: type[BaseModel], loc: Loc) -> str:
@@ -197,6 +253,11 @@ def _plain(message: str) -> str:
     for theirs, ours in WORDS:
         text = text.replace(theirs, ours)
     return text
+
+
+def shortened(text: str) -> str:
+    """A name in quotes, its middle left out where it is too long to read."""
+    return repr(text if len(text) <= 80 else f"{text[:40]}...{text[-20:]}")
 
 
 def _short(value: object) -> str:

@@ -20,6 +20,8 @@ from fairtrial.spec.plan import PlanSpec
 
 QuasiKind = Literal["did", "rdd", "synthetic_control", "iv", "interrupted_series"]
 QUASI_KINDS: tuple[str, ...] = get_args(QuasiKind)
+OBSERVED_KINDS = ("synthetic_control", "interrupted_series")
+"""Kinds whose treated outcome is observed and not sampled."""
 Moment = int | float | dt.date
 """A period: a number such as 1989, or a date."""
 
@@ -182,6 +184,11 @@ def check_quasi(
         raise ValueError(f"kind '{kind}' compares the treated with what they would have been: leave `arms` out")
     if plan.method != "fixed" or plan.objective != "superiority" or plan.alternative != "two-sided":
         raise ValueError(f"kind '{kind}' is read once and two-sided: method 'fixed', objective 'superiority'")
+    if kind in OBSERVED_KINDS and plan.lift_method != "auto":
+        raise ValueError(
+            f"kind '{kind}' observes the treated and estimates only what they would have been, so that its lift has one interval: "
+            f"leave lift_method out, it is {plan.lift_method!r}"
+        )
     for metric in metrics:
         _check_metric(kind, metric)
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 from typing import cast
 
 from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.spec.factorial import FACTORIAL
+from fairtrial.spec.quasi import QUASI_KINDS
+from fairtrial.spec.segments import MOST_COLUMNS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -30,9 +33,11 @@ def spec_schema() -> Node:
     properties["key"]["not"] = {"pattern": "^[0-9]+$"}
     properties["arms"] = _arms(properties["arms"])
     properties["metrics"] |= _one_primary()
+    properties["segments"] = _segments(properties["segments"])
     definitions["JsonValue"] = {"description": "Any JSON value."}
     definitions["AggregatesData"]["required"] = [*cast("list[str]", definitions["AggregatesData"].get("required", [])), "shape"]
-    return {"$schema": DIALECT, **schema}
+    schema["required"] = [name for name in cast("list[str]", schema["required"]) if name != "arms"]
+    return {"$schema": DIALECT, **schema, **_arms_where_needed()}
 
 
 def _arms(long: Node) -> Node:
@@ -49,6 +54,19 @@ def _arms(long: Node) -> Node:
         "description": "Name of an arm to its share of units.",
     }
     return {"anyOf": [listed, mapped], **{key: value for key, value in long.items() if key in {"description", "title"}}}
+
+
+def _segments(long: Node) -> Node:
+    """Segments as their section, or as the names of their columns alone."""
+    name: Node = {"type": "string", "minLength": 1, "maxLength": 200, "description": "Name of a column."}
+    listed: Node = {"type": "array", "minItems": 1, "maxItems": MOST_COLUMNS, "items": name, "uniqueItems": True}
+    return {**long, "anyOf": [*cast("list[Node]", long["anyOf"]), listed, name]}
+
+
+def _arms_where_needed() -> Node:
+    """Arms must be written but where the kind implies them: cells of factors, the two sides of a quasi-experiment."""
+    implied: Node = {"properties": {"kind": {"enum": [FACTORIAL, *QUASI_KINDS]}}, "required": ["kind"]}
+    return {"if": implied, "else": {"required": ["arms"]}}
 
 
 def _one_primary() -> Node:

@@ -33,7 +33,9 @@ class OutcomeStats:
         stratified: Co-moments that say what the arm's strata say, weighted by their shares of all
             units, when the data is post-stratified: the mean is the weighted mean, and cross / (n - 1) / n
             the covariance of these means. `Unavailable` where a stratum is too thin.
-        rows: The units' own numbers over the outcome's columns, shape (n, columns), sorted, when a test asks for them.
+        by_stratum: Moments of each stratum that holds units, when a test asks for them.
+        rows: The units' own numbers over the outcome's columns (and the covariates', for a regression), shape
+            (n, columns), sorted, when a test asks for them; of pairs, in the same order in both arms.
         buckets: Sums by bucket of units, when a bootstrap asks for them; `Unavailable` where there is one bucket only.
         quantile: The outcome's quantile with its order-statistic interval, when that is the metric;
             `Unavailable` where the arm is too small to bound it.
@@ -45,6 +47,7 @@ class OutcomeStats:
     minimum: float | None = None
     maximum: float | None = None
     stratified: CoMoments | Unavailable | None = None
+    by_stratum: Mapping[str, CoMoments] | None = field(default=None, repr=False, compare=False)
     rows: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
     buckets: BucketSums | Unavailable | None = field(default=None, repr=False)
     quantile: QuantileSummary | Unavailable | None = None
@@ -75,9 +78,10 @@ class Intake:
         population: Who is analysed.
         rows: Rows read from the unit table or the assignment log.
         units: Distinct units analysed, over all arms; equal to the arms' sum.
-        units_checked: Whether the unit column was named, so that repeats could be seen.
+        units_checked: Whether the unit column (or the pair's) was named, so that repeats could be seen.
         repeated_rows: Rows beyond the first of a unit that were collapsed into it.
         units_in_two_arms: Units seen in more than one arm, left out.
+        unpaired: Rows by arm whose pair has no row in the other arm, or that name no pair, left out.
         rows_without_arm: Rows whose arm is NULL, left out.
         unknown_arms: Rows by arm name that the spec does not know, left out.
         duplicate_events: Outcome events dropped for a repeated event id.
@@ -101,6 +105,7 @@ class Intake:
     units_checked: bool = True
     repeated_rows: int = 0
     units_in_two_arms: int = 0
+    unpaired: Mapping[str, int] = field(default_factory=dict[str, int])
     rows_without_arm: int = 0
     unknown_arms: Mapping[str, int] = field(default_factory=dict[str, int])
     duplicate_events: int = 0
@@ -113,9 +118,43 @@ class Intake:
     notes: tuple[str, ...] = ()
 
 
+LevelKind = Literal["value", "missing", "other"]
+"""`missing`: units without a value; `other`: the rarer values, pooled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelStats:
+    """The arms within one level of a segment column.
+
+    Attributes:
+        name: The value as text; "(missing)" or "(other)" for the two kinds that are no value.
+        kind: What the level is.
+        arms: By arm of the spec, all of them. Metrics whose test needs more than moments are `Unavailable`.
+        pooled: How many values the level holds, where it pools the rarer ones; else 1.
+    """
+
+    name: str
+    kind: LevelKind
+    arms: Mapping[str, ArmStats]
+    pooled: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentStats:
+    """One segment column: its levels, the most common first, missing and pooled ones last."""
+
+    column: str
+    levels: tuple[LevelStats, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """Arm statistics by arm key, every arm of the spec present, and their intake."""
+    """Arm statistics by arm key, every arm of the spec present, and their intake.
+
+    Attributes:
+        segments: The same by segment column, where a spec asks for it.
+    """
 
     arms: Mapping[str, ArmStats]
     intake: Intake
+    segments: tuple[SegmentStats, ...] = ()

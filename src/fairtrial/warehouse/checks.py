@@ -105,8 +105,28 @@ def refuse_repeats(data: UnitsData, found: Repeats) -> None:
     )
 
 
+def _refuse_none_left(data: UnitsData, found: Repeats) -> None:
+    if found.units == 0 and found.without_id:
+        raise DataError(
+            f"Units must be named, column {data.unit!r} is empty in all {found.without_id:,} rows.",
+            hint="Name the column of what was randomised as data.unit, or leave `unit` out.",
+            code="no_rows",
+        )
+    if found.in_two_arms == found.units > 0:
+        raise DataError(
+            f"A unit must be in one arm, all {found.units:,} units of column {data.unit!r} are in several.",
+            hint="Name the column of what was randomised as data.unit; who saw several arms cannot tell them apart.",
+            code="no_rows",
+        )
+
+
 def one_row_a_unit(units: UnitTable, data: UnitsData, arms: Sequence[str], found: Repeats) -> UnitTable:
-    """Leave out units in two arms and rows without an id; collapse the rows of a unit into one."""
+    """Leave out units in two arms and rows without an id; collapse the rows of a unit into one.
+
+    Raises:
+        DataError: Nothing would be left.
+    """
+    _refuse_none_left(data, found)
     table = known_rows(units, arms).table
     named = table.filter(table[UNIT].notnull())
     if found.repeated_rows == 0:

@@ -15,6 +15,7 @@ from fairtrial.metrics.needs import Needs
 from fairtrial.stats.reading import ArmStats, OutcomeStats
 from fairtrial.warehouse.buckets import read_buckets
 from fairtrial.warehouse.order import read_quantiles
+from fairtrial.warehouse.pairs import read_pair_rows
 from fairtrial.warehouse.pushdown import Scan
 from fairtrial.warehouse.sums import ArmSums
 from fairtrial.warehouse.terms import Term
@@ -46,10 +47,14 @@ def with_details(
         DataError: More units would have to leave the engine than may.
     """
     found: list[tuple[str, ByMetric]] = []
-    rows = {need.metric: _outcome(need, terms) for need in needs if need.rows}
+    rows = {need.metric: _read(need, terms) for need in needs if need.rows and not need.paired}
     if rows and sums:
         progress("Reading the units' values")
         found.append(("rows", read_unit_rows(scan.units, rows, sums)))
+    pairs = {need.metric: _read(need, terms) for need in needs if need.paired}
+    if pairs and sums:
+        progress("Reading the pairs' values")
+        found.append(("rows", read_pair_rows(scan.units, pairs, sums)))
     buckets = {need.metric: terms[need.metric] for need in needs if need.buckets}
     if buckets and sums:
         progress("Summing by bucket of units")
@@ -63,7 +68,10 @@ def with_details(
     return arms
 
 
-def _outcome(need: Needs, terms: Mapping[str, tuple[Term, ...]]) -> tuple[Term, ...]:
+def _read(need: Needs, terms: Mapping[str, tuple[Term, ...]]) -> tuple[Term, ...]:
+    """Outcome and denominator, and the covariates where the test reads them unit by unit."""
+    if need.covariate_rows:
+        return terms[need.metric]
     return terms[need.metric][: 1 if need.denominator is None else 2]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from fairtrial.errors import DataError, did_you_mean
 from fairtrial.metrics.needs import Column, Needs
-from fairtrial.stats.reading import ArmStats, OutcomeStats
+from fairtrial.stats.reading import ArmStats, OutcomeStats, SegmentStats
 from fairtrial.stats.result import Unavailable
 from fairtrial.warehouse.details import with_details
 from fairtrial.warehouse.look import Census, Footers, Look, census, footers, look, narrowed, refuse_text
@@ -70,6 +70,7 @@ class Measured:
         unknown_arms: Rows by arm name that the spec does not know.
         totals: Integer totals, for the fingerprint.
         notes: Plain sentences on what was done.
+        segments: The arms by segment, where asked for.
     """
 
     arms: Mapping[str, ArmStats]
@@ -78,6 +79,7 @@ class Measured:
     unknown_arms: Mapping[str, int]
     totals: Mapping[str, Mapping[str, int]]
     notes: tuple[str, ...] = ()
+    segments: tuple[SegmentStats, ...] = ()
 
 
 def measure(units: UnitTable, needs: Sequence[Needs], arms: Sequence[str], progress: Progress) -> Measured:

@@ -20,9 +20,10 @@ from fairtrial.errors import DataError, UsageError
 from fairtrial.metrics.needs import Column, Needs
 from fairtrial.spec.data import DataSpec, LogsData, UnitsData
 from fairtrial.spec.metric import EventValue
+from fairtrial.spec.segments import SegmentsSpec
 from fairtrial.stats.moments import CoMoments
 from fairtrial.stats.quantiles import QuantileSummary, order_statistic_interval
-from fairtrial.stats.reading import ArmStats, Intake, OutcomeStats, Reading
+from fairtrial.stats.reading import ArmStats, Intake, LevelStats, OutcomeStats, Reading, SegmentStats
 from fairtrial.stats.resampling.buckets import BucketSums
 from fairtrial.stats.result import Unavailable
 from fairtrial.warehouse.buckets import bucket_of
@@ -33,12 +34,13 @@ Number = Fraction | None
 
 
 class Unit(NamedTuple):
-    """A unit: its arm, for a column its number and whether that was missing, its id and its stratum."""
+    """A unit: its arm, for a column its number and whether that was missing, its id, its stratum and its segments' values."""
 
     arm: str
     get: Callable[[Column], tuple[Number, bool]]
     key: Any = None
     stratum: str = ""
+    levels: tuple[str | None, ...] = ()
 
 
 class Kept(NamedTuple):
@@ -47,9 +49,12 @@ class Kept(NamedTuple):
     numbers: list[Fraction]
     key: Any
     stratum: str
+    levels: tuple[str | None, ...]
 
 
-def read_rows(tables: Mapping[str, Sequence[Row]], data: DataSpec, needs: Sequence[Needs], arms: Sequence[str]) -> Reading:
+def read_rows(
+    tables: Mapping[str, Sequence[Row]], data: DataSpec, needs: Sequence[Needs], arms: Sequence[str], segments: SegmentsSpec | None = None
+) -> Reading:
     """Read arm statistics from lists of rows.
 
     Args:
@@ -57,13 +62,14 @@ def read_rows(tables: Mapping[str, Sequence[Row]], data: DataSpec, needs: Sequen
         data: How to read them.
         needs: What the metrics need.
         arms: Arms of the spec.
+        segments: Columns by which the same is read, of shape `units`.
 
     Raises:
         UsageError: The shape is `aggregates`.
         DataError: A value is impossible, or missing under the rule `error`.
     """
     if isinstance(data, UnitsData):
-        units, counts = _units(next(iter(tables.values())), data, needs, arms)
+        units, counts = _units(next(iter(tables.values())), data, needs, arms, () if segments is None else segments.columns)
     elif isinstance(data, LogsData):
         units, counts = _logs(tables, data, needs, arms)
     else:
@@ -75,7 +81,32 @@ def read_rows(tables: Mapping[str, Sequence[Row]], data: DataSpec, needs: Sequen
             stats[arm][need.metric] = outcome
     sizes = Counter(unit.arm for unit in units)
     intake = Intake(source="memory", engine="memory", fingerprint="", shape=data.shape, units=len(units), **counts)
-    return Reading(arms={arm: ArmStats(n=sizes[arm], outcomes=stats[arm]) for arm in arms}, intake=intake)
+    by_segment = () if segments is None else _segments(segments, units, needs, arms, post_stratified=post_stratified)
+    return Reading(arms={arm: ArmStats(n=sizes[arm], outcomes=stats[arm]) for arm in arms}, intake=intake, segments=by_segment)
+
+
+def _segments(
+    segments: SegmentsSpec, units: Sequence[Unit], needs: Sequence[Needs], arms: Sequence[str], *, post_stratified: bool
+) -> tuple[SegmentStats, ...]:
+    found: list[SegmentStats] = []
+    for place, column in enumerate(segments.columns):
+        counts = Counter(unit.levels[place] for unit in units)
+        common = sorted((value for value in counts if value is not None), key=lambda value: (-counts[value], value))
+        kept, rare = common[: segments.max_levels], common[segments.max_levels :]
+        groups: list[tuple[LevelStats, set[str | None]]] = [(LevelStats(name=value, kind="value", arms={}), {value}) for value in kept]
+        if None in counts:
+            groups.append((LevelStats(name="(missing)", kind="missing", arms={}), {None}))
+        if rare:
+            groups.append((LevelStats(name="(other)", kind="other", arms={}, pooled=len(rare)), set(rare)))
+        levels: list[LevelStats] = []
+        for level, values in groups:
+            inside = [unit for unit in units if unit.levels[place] in values]
+            sizes = Counter(unit.arm for unit in inside)
+            outcomes = {need.metric: _metric(need, units, arms, post_stratified=post_stratified, only=(place, values)) for need in needs}
+            of_arm = {arm: ArmStats(n=sizes[arm], outcomes={key: each[arm] for key, each in outcomes.items()}) for arm in arms}
+            levels.append(replace(level, arms=of_arm))
+        found.append(SegmentStats(column=column, levels=tuple(levels)))
+    return tuple(found)
 
 
 def number_of(raw: Any) -> Number:
@@ -91,7 +122,15 @@ def number_of(raw: Any) -> Number:
     return Fraction(raw)
 
 
-def _metric(need: Needs, units: Sequence[Unit], arms: Sequence[str], *, post_stratified: bool) -> dict[str, OutcomeStats | Unavailable]:
+def _metric(
+    need: Needs,
+    units: Sequence[Unit],
+    arms: Sequence[str],
+    *,
+    post_stratified: bool,
+    only: tuple[int, set[str | None]] | None = None,
+) -> dict[str, OutcomeStats | Unavailable]:
+    """By arm; of `only` those units whose level of one segment column is among the values, by the rules of all units."""
     split = 1 if need.denominator is None else 2
     read = [(unit, [unit.get(column) for column in need.columns]) for unit in units]
     missing = Counter(unit.arm for unit, cells in read if any(gone for _, gone in cells[:split]))
@@ -105,13 +144,22 @@ def _metric(need: Needs, units: Sequence[Unit], arms: Sequence[str], *, post_str
             continue
         filled[unit.arm] += any(gone for _, gone in cells[split:])
         numbers = [_fill(number, gone=gone, mean=None if i < split else means[i]) for i, (number, gone) in enumerate(cells)]
-        kept[unit.arm].append(Kept(numbers, unit.key, unit.stratum))
+        kept[unit.arm].append(Kept(numbers, unit.key, unit.stratum, unit.levels))
     every = [unit.numbers for of_arm in kept.values() for unit in of_arm]
     _check(need, every)
     for i, column in enumerate(need.columns):
         if column.winsorize is not None:
             _cap(every, i, column.winsorize)
+    if only is not None:
+        place, values = only
+        mine = [(unit, cells) for unit, cells in read if unit.levels[place] in values]
+        missing = Counter(unit.arm for unit, cells in mine if any(gone for _, gone in cells[:split]))
+        dropped = {id(unit) for unit, cells in mine if need.missing == "drop" and any(gone for _, gone in cells[:split])}
+        filled = Counter(unit.arm for unit, cells in mine if id(unit) not in dropped and any(gone for _, gone in cells[split:]))
+        kept = defaultdict(list, {arm: [unit for unit in of_arm if unit.levels[place] in values] for arm, of_arm in kept.items()})
     found = {arm: _outcome(need, kept[arm], missing[arm], filled[arm]) for arm in arms}
+    if need.paired:
+        found = _side_by_side(need, kept, found)
     return _post_stratified(kept, found) if post_stratified else found
 
 
@@ -153,17 +201,42 @@ def _outcome(need: Needs, kept: Sequence[Kept], missing: int, filled: int) -> Ou
     if not rows:
         return Unavailable(code="all_missing" if missing else "no_units", reason="No unit has an outcome.")
     binary = need.outcome.values == "binary"
-    split = 1 if need.denominator is None else 2
     return OutcomeStats(
         moments=_moments(rows),
         missing=missing,
         missing_covariate=filled,
         minimum=None if binary else float(min(row[0] for row in rows)),
         maximum=None if binary else float(max(row[0] for row in rows)),
-        rows=np.array(sorted([float(number) for number in row[:split]] for row in rows)) if need.rows else None,
+        rows=np.array(sorted(_read(need, row) for row in rows)) if need.rows else None,
+        by_stratum=_by_stratum(kept) if need.by_stratum else None,
         buckets=_buckets(kept) if need.buckets else None,
         quantile=_quantile([float(row[0]) for row in rows], need.quantile) if need.quantile is not None else None,
     )
+
+
+def _read(need: Needs, row: Sequence[Fraction]) -> list[float]:
+    """The numbers that a test of units reads of one."""
+    outcomes = 1 if need.denominator is None else 2
+    return [float(number) for number in (row if need.covariate_rows else row[:outcomes])]
+
+
+def _by_stratum(kept: Sequence[Kept]) -> dict[str, CoMoments]:
+    names = sorted({unit.stratum for unit in kept})
+    return {name: _moments([unit.numbers for unit in kept if unit.stratum == name]) for name in names}
+
+
+def _side_by_side(
+    need: Needs, kept: Mapping[str, Sequence[Kept]], found: Mapping[str, OutcomeStats | Unavailable]
+) -> dict[str, OutcomeStats | Unavailable]:
+    """Rows of both arms in one order, of pairs that have both; the arms by name."""
+    sides = [{unit.key: _read(need, unit.numbers) for unit in kept[arm]} for arm in sorted(found)]
+    both = sorted((*sides[0][key], *sides[1][key]) for key in sides[0] if key in sides[1])
+    width = len(both[0]) // 2 if both else 0
+    rows = [np.array([pair[start : start + width] for pair in both]) for start in (0, width)]
+    return {
+        arm: replace(outcome, rows=side) if isinstance(outcome, OutcomeStats) else outcome
+        for (arm, outcome), side in zip(sorted(found.items()), rows, strict=True)
+    }
 
 
 def _moments(rows: Sequence[Sequence[Fraction]]) -> CoMoments:
@@ -235,11 +308,15 @@ def _known(rows: Sequence[Row], arm: str, arms: Sequence[str]) -> tuple[list[tup
     return known, {"rows": len(rows), "rows_without_arm": without, "unknown_arms": dict(unknown)}
 
 
-def _units(rows: Sequence[Row], data: UnitsData, needs: Sequence[Needs], arms: Sequence[str]) -> tuple[list[Unit], dict[str, Any]]:
+def _units(
+    rows: Sequence[Row], data: UnitsData, needs: Sequence[Needs], arms: Sequence[str], segments: Sequence[str] = ()
+) -> tuple[list[Unit], dict[str, Any]]:
     kept = [row for row in rows if all(row[name] == wanted for name, wanted in data.where.items())]
     known, counts = _known(kept, data.arm, arms)
+    if data.pair is not None:
+        return _pairs(known, data, arms, segments, counts)
     if data.unit is None:
-        return [_unit(arm, row, row, data) for arm, row in known], {**counts, "units_checked": False}
+        return [_unit(arm, row, row, data, segments) for arm, row in known], {**counts, "units_checked": False}
     groups: dict[Any, list[tuple[str, Row]]] = defaultdict(list)
     for arm, row in known:
         if row[data.unit] is not None:
@@ -249,13 +326,31 @@ def _units(rows: Sequence[Row], data: UnitsData, needs: Sequence[Needs], arms: S
     if repeated and data.repeated == "error":
         raise DataError("Every unit must have one row.", code="repeated_units")
     columns = [column.source for need in needs for column in need.columns if isinstance(column.source, str)]
-    units = [_unit(group[0][0], group[0][1], _collapsed([row for _, row in group], columns, data.repeated), data) for group in whole]
+    units = [
+        _unit(group[0][0], group[0][1], _collapsed([row for _, row in group], columns, data.repeated), data, segments) for group in whole
+    ]
     return units, {**counts, "repeated_rows": repeated, "units_in_two_arms": len(groups) - len(whole)}
 
 
-def _unit(arm: str, first: Row, values: Row, data: UnitsData) -> Unit:
+def _pairs(
+    known: Sequence[tuple[str, Row]], data: UnitsData, arms: Sequence[str], segments: Sequence[str], counts: dict[str, Any]
+) -> tuple[list[Unit], dict[str, Any]]:
+    """Units of complete pairs, their pair as their id."""
+    name = str(data.pair)
+    groups: dict[Any, list[tuple[str, Row]]] = defaultdict(list)
+    for arm, row in known:
+        groups[row[name]].append((arm, row))
+    whole = [group for pair, group in groups.items() if pair is not None and sorted(arm for arm, _ in group) == sorted(arms)]
+    inside = {id(row) for group in whole for _, row in group}
+    alone = Counter(arm for arm, row in known if id(row) not in inside)
+    units = [_unit(arm, row, row, data, segments)._replace(key=row[name]) for group in whole for arm, row in group]
+    return units, {**counts, "unpaired": {arm: alone[arm] for arm in arms if alone[arm]}}
+
+
+def _unit(arm: str, first: Row, values: Row, data: UnitsData, segments: Sequence[str]) -> Unit:
     named = ["(missing)" if first[name] is None else str(first[name]) for name in data.strata]
-    return Unit(arm, _getter(values), None if data.unit is None else first[data.unit], "|".join(named))
+    levels = tuple(None if first[name] is None else str(first[name]) for name in segments)
+    return Unit(arm, _getter(values), None if data.unit is None else first[data.unit], "|".join(named), levels)
 
 
 def _collapsed(rows: Sequence[Row], columns: Sequence[str], rule: str) -> Row:

@@ -9,6 +9,7 @@ from typing import Any
 from fairtrial.errors import DataError, UsageError
 from fairtrial.metrics.needs import Needs
 from fairtrial.spec.data import AggregatesData, DataSpec, LogsData, UnitsData
+from fairtrial.spec.segments import SegmentsSpec
 from fairtrial.stats.reading import Reading
 from fairtrial.warehouse.aggregates import read_aggregates
 from fairtrial.warehouse.logs import read_logs
@@ -26,6 +27,7 @@ def read(
     base: Path | None = None,
     progress: Callable[[str], None] | None = None,
     cache: Path | None = None,
+    segments: SegmentsSpec | None = None,
 ) -> Reading:
     """Read arm statistics from the data of a spec, whatever its shape and engine.
 
@@ -36,6 +38,7 @@ def read(
         base: Folder from which relative paths count; default: the working directory.
         progress: Told, in a few words, what is being done.
         cache: Folder that remembers data whose units were found to be unique.
+        segments: Columns by which the same is read, of shape `units` alone.
 
     Returns:
         The arm statistics and the account of what was read and left out.
@@ -47,7 +50,7 @@ def read(
     """
     _check_request(needs, arms)
     with open_source(data.source, base) as source:
-        return _read_from(source, data, needs, arms, progress or _silent, cache)
+        return _read_from(source, data, needs, arms, progress or _silent, cache, segments)
 
 
 def read_frame(
@@ -57,6 +60,7 @@ def read_frame(
     arms: Sequence[str],
     *,
     progress: Callable[[str], None] | None = None,
+    segments: SegmentsSpec | None = None,
 ) -> Reading:
     """Read arm statistics from a table in memory: pandas, Arrow, polars, or an Ibis table.
 
@@ -69,6 +73,7 @@ def read_frame(
         needs: What the metrics need.
         arms: Arms of the spec.
         progress: Told what is being done.
+        segments: Columns by which the same is read, of shape `units` alone.
 
     Raises:
         UsageError: The object is no table, a column is not there, or the shape is `logs`.
@@ -81,7 +86,7 @@ def read_frame(
         )
     source = source_of_frame(frame)
     try:
-        return _read_from(source, data, needs, arms, progress or _silent, None)
+        return _read_from(source, data, needs, arms, progress or _silent, None, segments)
     finally:
         if source.is_ours:
             source.close()
@@ -132,11 +137,21 @@ def _check_request(needs: Sequence[Needs], arms: Sequence[str]) -> None:
 
 
 def _read_from(
-    source: Source, data: DataSpec, needs: Sequence[Needs], arms: Sequence[str], progress: Progress, cache: Path | None
+    source: Source,
+    data: DataSpec,
+    needs: Sequence[Needs],
+    arms: Sequence[str],
+    progress: Progress,
+    cache: Path | None,
+    segments: SegmentsSpec | None,
 ) -> Reading:
+    if segments is not None and not isinstance(data, UnitsData):
+        raise UsageError(
+            f"Segments are columns of a unit table, data of shape {data.shape!r} has none.", hint="Give a table of one row a unit."
+        )
     match data:
         case UnitsData():
-            return read_units(source, data, needs, arms, progress, cache)
+            return read_units(source, data, needs, arms, progress, cache, segments)
         case LogsData():
             return read_logs(source, data, needs, arms, progress)
         case AggregatesData():

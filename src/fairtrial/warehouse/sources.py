@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -169,7 +170,7 @@ class Source:
         """Our error for an engine's: whose fault it is, without the secret."""
         if isinstance(error, FairtrialError):
             return error
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        first = _gist(error)
         message = first.replace(self.secret, "***") if self.secret else first
         kind = type(error).__name__
         if kind in _LOST or (kind == "OperationalError" and self.engine.name == "postgres"):
@@ -214,7 +215,14 @@ def open_source(url: str, base: Path | None = None) -> Source:
         return _open_postgres(url)
     if scheme == "spark":
         return _open_spark(rest, base)
+    if scheme in _ELSEWHERE:
+        raise UnknownNameError(f"Files are read from this machine, got {scheme}://.", hint="Download it first, or load it into a database.")
     raise UnknownNameError.among("kind of source", f"{scheme}://", [f"{name}://" for name in SCHEMES])
+
+
+_ELSEWHERE = {"http", "https", "ftp", "s3", "gs", "gcs", "az", "abfs", "hdfs"}
+_MADE_UP = re.compile(r"column\d+")
+"""How the reader calls columns of a CSV file that has no names."""
 
 
 def source_of_frame(frame: Any) -> Source:
@@ -269,9 +277,10 @@ def _open_files(address: str, base: Path | None) -> Source:
             table = backend.read_parquet(names, table_name=FILE_TABLE)
         else:
             table = backend.read_csv(names, table_name=FILE_TABLE)
+            _check_names(table.columns, label)
     except duckdb.Error as error:
-        first = str(error).splitlines()[0]
-        raise DataError(f"{label} cannot be read as {found.kind}: {first}", hint="Check that the file is whole.") from error
+        hint = "Save it as UTF-8." if "unicode" in str(error) else "Check that the file is whole."
+        raise DataError(f"{label} cannot be read as {found.kind}: {_gist(error)}", hint=hint) from error
     return Source(
         backend=backend,
         engine=engine_of("duckdb"),
@@ -282,13 +291,32 @@ def _open_files(address: str, base: Path | None) -> Source:
     )
 
 
+def _check_names(columns: Sequence[str], label: str) -> None:
+    """Refuse a CSV file whose rows do not agree on their cells: its reader then takes other rows for the names."""
+    if (len(columns) == 1 and any(mark in columns[0] for mark in ",;|\t")) or all(_MADE_UP.fullmatch(name) for name in columns):
+        raise DataError(
+            f"Every row of a CSV file must have the cells that its first row names, in {label} they do not agree.",
+            hint="Look for rows with more or fewer cells than the first, and for quotes that are not closed.",
+            code="bad_file",
+        )
+
+
+def _gist(error: Exception) -> str:
+    """What an engine says, without its advice: of a bad CSV row the row too."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if "CSV Error" not in lines[0]:
+        return lines[0]
+    return "; ".join([lines[0], *(line for line in lines[1:4] if line.startswith(("Original Line", "Expected", "Invalid unicode")))])
+
+
 def _database_path(rest: str, base: Path | None, scheme: str) -> Path:
     if not rest.startswith("/"):
         raise UsageError(f"A {scheme} address has three slashes, got '{scheme}://{rest}'.", hint=f"Write {scheme}:///file.db.")
     path = Path(unquote(rest[1:].partition("?")[0])).expanduser()
     path = path if base is None else base / path
     if not path.is_file():
-        raise UsageError(f"The database must exist, there is no file {str(path)!r}.", code="missing_file")
+        hint = "Paths count from the spec's file."
+        raise UsageError(f"The database must exist, there is no file {str(path)!r}.", hint=hint, code="missing_file")
     return path
 
 

@@ -38,26 +38,38 @@ class Cells:
 
     arms: Mapping[str, Mapping[str, ArmStats]]
 
+    @property
+    def strata(self) -> int:
+        """How many strata have units."""
+        return len({stratum for of_arm in self.arms.values() for stratum in of_arm})
+
 
 def stratum_columns(table: Any, names: Sequence[str]) -> dict[str, Any]:
-    """The stratum columns as text, under names of the unit table.
+    """The stratum columns as text, under names of the unit table."""
+    return {f"s{index}": category(table, name, "stratum").coalesce(MISSING) for index, name in enumerate(names)}
+
+
+def category(table: Any, name: str, what: str) -> Any:
+    """A column of categories as text, NULL where it has no value.
+
+    Args:
+        table: The table.
+        name: The column.
+        what: What its categories are called: "stratum", "segment".
 
     Raises:
         UnknownNameError: A column is not there.
         UsageError: A column holds fractions or times, which are no categories.
     """
-    found: dict[str, Any] = {}
-    for index, name in enumerate(names):
-        column = check_column(table, name)
-        kind = column.type()
-        if not (kind.is_string() or kind.is_integer() or kind.is_boolean() or kind.is_date()):
-            raise UsageError(
-                f"A stratum must be a category (text, whole numbers, true or false), column {name!r} holds {kind}.",
-                hint="Cut it into classes, or use it as a covariate.",
-                code="wrong_type",
-            )
-        found[f"s{index}"] = column.cast("string").coalesce(MISSING)
-    return found
+    column = check_column(table, name)
+    kind = column.type()
+    if not (kind.is_string() or kind.is_integer() or kind.is_boolean() or kind.is_date()):
+        raise UsageError(
+            f"A {what} must be a category (text, whole numbers, true or false), column {name!r} holds {kind}.",
+            hint="Cut it into classes, or use it as a covariate.",
+            code="wrong_type",
+        )
+    return column.cast("string")
 
 
 def measure_strata(units: UnitTable, strata: Sequence[str], needs: Sequence[Needs], arms: Sequence[str], progress: Progress) -> Measured:
@@ -73,10 +85,58 @@ def measure_strata(units: UnitTable, strata: Sequence[str], needs: Sequence[Need
     Raises:
         DataError: There are too many strata, or the data breaks a rule of `measure`.
     """
-    spellings = [row[0] for row in units.source.rows(units.table.select(ARM).distinct().limit(MOST_CELLS + 2))]
-    known = [stored for stored in spellings if not is_no_arm(stored) and as_known_arm(stored, arms) in arms]
+    known = stored_arms(units, arms)
     if not known:
         return measure(units, needs, arms, progress)
+    cells, measured = _measured_cells(units, known, strata, needs, arms, progress)
+    rows = count_rows(units, arms)
+    return replace(
+        rows,
+        arms=combined(cells, strata, needs),
+        totals=measured.totals,
+        notes=(*measured.notes, f"The arms were compared within {cells.strata} strata of {', '.join(strata)}."),
+    )
+
+
+def with_strata(
+    measured: Measured, units: UnitTable, strata: Sequence[str], needs: Sequence[Needs], arms: Sequence[str], progress: Progress
+) -> Measured:
+    """What was measured, with the moments of each stratum for the metrics that ask for them, by one scan more.
+
+    Args:
+        measured: The arm statistics of the same table.
+        units: The unit table, with the columns of `stratum_columns`.
+        strata: What the stratum columns are called.
+        needs: What the metrics need.
+        arms: Arms of the spec.
+        progress: Told what is being done.
+
+    Raises:
+        DataError: There are too many strata.
+    """
+    asked = [need for need in needs if need.by_stratum]
+    known = stored_arms(units, arms)
+    if not asked or not known:
+        return measured
+    cells, _ = _measured_cells(units, known, strata, asked, arms, progress)
+    found: dict[str, ArmStats] = {}
+    for arm, stats in measured.arms.items():
+        outcomes = dict(stats.outcomes)
+        for need in asked:
+            outcome = outcomes[need.metric]
+            if isinstance(outcome, OutcomeStats):
+                moments = {name: inner.moments for name, inner in _outcomes(cells.arms[arm], need.metric).items()}
+                outcomes[need.metric] = replace(outcome, by_stratum=moments)
+        found[arm] = replace(stats, outcomes=outcomes)
+    named = ", ".join(need.metric for need in asked)
+    note = f"The arms were compared within {cells.strata} strata of {', '.join(strata)} on {named}."
+    return replace(measured, arms=found, notes=(*measured.notes, note))
+
+
+def _measured_cells(
+    units: UnitTable, known: Sequence[object], strata: Sequence[str], needs: Sequence[Needs], arms: Sequence[str], progress: Progress
+) -> tuple[Cells, Measured]:
+    """The statistics of every arm in every stratum, and the scan that they come from."""
     inner = _by_cell(units, known, arms, len(strata))
     names = [str(row[0]) for row in units.source.rows(inner.table.select(ARM).distinct().limit(MOST_CELLS + 1))]
     if len(names) > MOST_CELLS:
@@ -90,18 +150,23 @@ def measure_strata(units: UnitTable, strata: Sequence[str], needs: Sequence[Need
     for name, stats in measured.arms.items():
         place, _, stratum = name.partition(APART)
         cells[arms[int(place)]][stratum] = stats
-    rows = count_rows(units, arms)
-    found = len({stratum for of_arm in cells.values() for stratum in of_arm})
-    return replace(
-        rows,
-        arms=combined(Cells(arms=cells), strata, needs),
-        totals=measured.totals,
-        notes=(*measured.notes, f"The arms were compared within {found} strata of {', '.join(strata)}."),
-    )
+    return Cells(arms=cells), measured
+
+
+def stored_arms(units: UnitTable, arms: Sequence[str]) -> list[object]:
+    """The arms of the spec as the table spells them."""
+    spellings = [row[0] for row in units.source.rows(units.table.select(ARM).distinct().limit(MOST_CELLS + 2))]
+    return [stored for stored in spellings if not is_no_arm(stored) and as_known_arm(stored, arms) in arms]
+
+
+def place_of_arm(table: Any, known: Sequence[object], arms: Sequence[str]) -> Any:
+    """The arm's place among `arms` as text, whatever its spelling in `table`."""
+    places = [(table[ARM] == ibis.literal(stored), ibis.literal(str(arms.index(as_known_arm(stored, arms))))) for stored in known]
+    return ibis.cases(*places, else_=ibis.literal("0"))
 
 
 def combined(cells: Cells, strata: Sequence[str], needs: Sequence[Needs]) -> dict[str, ArmStats]:
-    """Arms put together from their cells."""
+    """Arms put together from their cells; post-stratified as well where there are `strata`."""
     outcomes: dict[str, dict[str, OutcomeStats | Unavailable]] = {arm: {} for arm in cells.arms}
     for need in needs:
         by_arm = {arm: _outcomes(of_arm, need.metric) for arm, of_arm in cells.arms.items()}
@@ -115,8 +180,7 @@ def combined(cells: Cells, strata: Sequence[str], needs: Sequence[Needs]) -> dic
 def _by_cell(units: UnitTable, known: Sequence[object], arms: Sequence[str], columns: int) -> UnitTable:
     """The rows of the spec's arms, with the cell in place of the arm."""
     table = units.table.filter(units.table[ARM].isin(list(known)))
-    places = [(table[ARM] == ibis.literal(stored), ibis.literal(str(arms.index(as_known_arm(stored, arms))))) for stored in known]
-    cell = ibis.cases(*places, else_=ibis.literal("0"))
+    cell = place_of_arm(table, known, arms)
     for index in range(columns):
         cell = cell + ibis.literal(APART) + table[f"s{index}"]
     return replace(units, table=table.mutate(**{ARM: cell}), footers=False)
@@ -156,7 +220,7 @@ def _outcome(
         missing_covariate=sum(outcome.missing_covariate for outcome in known.values()),
         minimum=min(lows) if len(lows) == len(known) else None,
         maximum=max(highs) if len(highs) == len(known) else None,
-        stratified=_stratified(arm, need, known, shares, strata),
+        stratified=_stratified(arm, need, known, shares, strata) if strata else None,
     )
 
 

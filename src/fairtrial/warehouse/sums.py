@@ -91,7 +91,8 @@ def co_moments(scan: Scan, arm: ArmSums, terms: Sequence[Term], n: int) -> CoMom
             if n > 1 and not (constant[i] or constant[j]):
                 cross[i, j] = cross[j, i] = float(_cross(scan, arm, left, terms[j], n))
     rounding = np.array([ROUNDING if term.value.kind == "float" else 0.0 for term in terms])
-    flat = np.diagonal(cross) <= n * np.square(rounding * mean)
+    with np.errstate(over="ignore"):  # a square beyond all numbers is above any that the data can have
+        flat = np.diagonal(cross) <= n * np.square(rounding * mean)
     cross[flat, :] = cross[:, flat] = 0.0  # what does not vary does not vary with anything
     return CoMoments(n=n, mean=mean, cross=cross)
 

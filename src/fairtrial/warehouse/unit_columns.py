@@ -17,6 +17,8 @@ from fairtrial.errors import DataError, UsageError
 from fairtrial.metrics.columns import UnitColumns
 from fairtrial.metrics.needs import Needs
 from fairtrial.spec.data import DataSpec, UnitsData
+from fairtrial.spec.factorial import CellsData
+from fairtrial.warehouse.cells import cell_table
 from fairtrial.warehouse.sources import Source, open_source
 from fairtrial.warehouse.unit_table import as_known_arm, check_column, is_no_arm, typed_number
 from fairtrial.warehouse.units import columns_of
@@ -57,6 +59,9 @@ def read_unit_columns(
 
 def _read(source: Source, data: UnitsData, needs: Sequence[Needs], arm: str | None, labels: Sequence[str]) -> UnitColumns:
     table = filtered(source.table(data.table), data.where)
+    if isinstance(data, CellsData) and set(data.factors.values()) <= set(table.columns):
+        table, column = cell_table(table, data)
+        data = data.model_copy(update={"arm": column})
     names = columns_of(needs)
     places = {name: f"v{place}" for place, name in enumerate(dict.fromkeys(names.values()))}
     chosen: dict[str, Any] = {place: typed_number(source, table, name).expression.cast("float64") for name, place in places.items()}

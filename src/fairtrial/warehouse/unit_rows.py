@@ -6,7 +6,7 @@ that neither the engine's order nor its threads show in a result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,13 +46,7 @@ def read_unit_rows(
     Raises:
         DataError: There are more units than may leave the engine.
     """
-    count = sum(arm.n for arm in sums.values())
-    if count > MOST_UNITS:
-        raise DataError(
-            f"The tests of {sorted(wanted)} read every unit's value, at most {MOST_UNITS:,} units, there are {count:,}.",
-            hint="Use test: bootstrap or kind: quantile, which the engine computes at any size, or test: welch.",
-            code="too_many_units",
-        )
+    check_size(wanted, sums)
     terms = list(dict.fromkeys(term for of_metric in wanted.values() for term in of_metric))
     table = units.table.mutate(code=arm_code(units, sums), **{f"r{i}": value_of(units, term) for i, term in enumerate(terms)})
     chosen = table.filter(table.code >= 0).select("code", *(f"r{i}" for i in range(len(terms))))
@@ -63,6 +57,21 @@ def read_unit_rows(
         inside = ~np.isnan(values).any(axis=1)
         found[metric] = {arm: ordered(values[inside & (code == place)]) for place, arm in enumerate(sums)}
     return found
+
+
+def check_size(wanted: Collection[str], sums: Mapping[str, ArmSums]) -> None:
+    """Raise when there are more units than may leave the engine.
+
+    Raises:
+        DataError: There are.
+    """
+    count = sum(arm.n for arm in sums.values())
+    if count > MOST_UNITS:
+        raise DataError(
+            f"The tests of {sorted(wanted)} read every unit's value, at most {MOST_UNITS:,} units, there are {count:,}.",
+            hint="Use test: bootstrap or kind: quantile, which the engine computes at any size, or test: welch.",
+            code="too_many_units",
+        )
 
 
 def ordered(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -95,8 +95,19 @@ def check_column(table: Any, name: str, what: str = "column") -> Any:
         UnknownNameError: It is not there; says which are.
     """
     if name not in table.columns:
-        raise UnknownNameError.among(what, name, table.columns, code="unknown_column")
+        error = UnknownNameError.among(what, name, table.columns, code="unknown_column")
+        if not error.hint and any(_is_number(known) for known in table.columns):
+            error.hint = "Values stand where names should: the first row of a file names its columns, and all rows have as many cells."
+        raise error
     return table[name]
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 _NARROW = {

@@ -9,13 +9,18 @@ from typing import Any
 from fairtrial.errors import UsageError
 from fairtrial.metrics.needs import Column, Needs
 from fairtrial.spec.data import UnitsData
+from fairtrial.spec.factorial import CellsData
+from fairtrial.spec.segments import SegmentsSpec
 from fairtrial.stats.reading import Intake, Reading
+from fairtrial.warehouse.cells import cell_table
 from fairtrial.warehouse.checks import Repeats, count_repeats, is_unique, one_row_a_unit, refuse_repeats
 from fairtrial.warehouse.clusters import find_clusters
 from fairtrial.warehouse.fingerprint import UniquenessCache, fingerprint
 from fairtrial.warehouse.measure import Measured, Progress, count_rows, measure
+from fairtrial.warehouse.pairs import complete_pairs, pair_column, unpaired_rows
+from fairtrial.warehouse.segments import measure_segments, segment_columns
 from fairtrial.warehouse.sources import Source
-from fairtrial.warehouse.strata import measure_strata, stratum_columns
+from fairtrial.warehouse.strata import measure_strata, stratum_columns, with_strata
 from fairtrial.warehouse.unit_table import (
     ARM,
     UNIT,
@@ -43,8 +48,10 @@ def columns_of(needs: Sequence[Needs]) -> dict[Column, str]:
     return names
 
 
-def unit_table(source: Source, table: Any, data: UnitsData, needs: Sequence[Needs], *, rows_are_stored: bool) -> UnitTable:
-    """One row a row of `table`: the arm, the unit if named, and a number per need.
+def unit_table(
+    source: Source, table: Any, data: UnitsData, needs: Sequence[Needs], *, rows_are_stored: bool, segments: SegmentsSpec | None = None
+) -> UnitTable:
+    """One row a row of `table`: the arm, the unit if named, a number per need, strata and segments.
 
     Raises:
         UnknownNameError: A column is not there.
@@ -62,13 +69,19 @@ def unit_table(source: Source, table: Any, data: UnitsData, needs: Sequence[Need
             made[name] = (Value(name=f"v{len(made)}", source=name, kind=typed.kind, low=typed.low, high=typed.high), typed)
         values[column] = made[name][0]
     chosen |= {value.name: typed.expression for value, typed in made.values()}
-    chosen |= stratum_columns(table, data.strata)
+    chosen |= stratum_columns(table, data.strata) | segment_columns(table, segments) | pair_column(table, data.pair)
     footers = rows_are_stored and source.footers
     return UnitTable(source=source, table=table.select(**chosen), values=values, direct=True, footers=footers)
 
 
 def read_units(
-    source: Source, data: UnitsData, needs: Sequence[Needs], arms: Sequence[str], progress: Progress, cache: Path | None
+    source: Source,
+    data: UnitsData,
+    needs: Sequence[Needs],
+    arms: Sequence[str],
+    progress: Progress,
+    cache: Path | None,
+    segments: SegmentsSpec | None = None,
 ) -> Reading:
     """Read arm statistics from a unit table.
 
@@ -80,21 +93,25 @@ def read_units(
         DataError: Units repeat and the spec does not say what that means, or the data breaks a metric's rule.
     """
     stored = filtered(source.table(data.table), data.where)
-    whole = unit_table(source, stored, data, needs, rows_are_stored=not data.where)
+    if isinstance(data, CellsData):
+        stored, arm = cell_table(stored, data)
+        data = data.model_copy(update={"arm": arm})
+    whole = unit_table(source, stored, data, needs, rows_are_stored=not data.where, segments=segments)
     found = Repeats(rows=0, units=0)
     measured: Measured | None = None
     if data.unit is None or data.repeated == "error":
-        measured = _measured(whole, data, needs, arms, progress)
+        measured = _measured(whole, data, needs, arms, progress, segments)
     if data.unit is not None:
         found = _checked(whole, data, needs, arms, measured, progress, cache)
-    counted = measured
+    counted, kept = measured, whole
     if measured is None or found.marred:
-        measured = _measured(one_row_a_unit(whole, data, arms, found) if found.marred else whole, data, needs, arms, progress)
+        kept = one_row_a_unit(whole, data, arms, found) if found.marred else whole
+        measured = _measured(kept, data, needs, arms, progress, segments)
         counted = counted or (count_rows(whole, arms) if found.marred else measured)
-    rows = measured if counted is None else counted
+    rows = count_rows(whole, arms) if data.pair is not None else measured if counted is None else counted
     clusters: dict[str, int] = {}
     if not found.marred:
-        used = {name for name in (*columns_of(needs).values(), data.unit, *data.strata) if name is not None}
+        used = {name for name in (*columns_of(needs).values(), data.unit, data.pair, *data.strata) if name is not None}
         clusters = find_clusters(source, stored, data.arm, arms, used=used, rows=rows.rows)
     intake = Intake(
         source=source.named(data.table),
@@ -103,21 +120,30 @@ def read_units(
         shape="units",
         rows=rows.rows,
         units=sum(arm.n for arm in measured.arms.values()),
-        units_checked=data.unit is not None,
+        units_checked=data.unit is not None or data.pair is not None,
         repeated_rows=found.repeated_rows,
         units_in_two_arms=found.in_two_arms,
+        unpaired={} if data.pair is None else unpaired_rows(kept, arms),
         rows_without_arm=rows.rows_without_arm,
         unknown_arms=rows.unknown_arms,
         clusters=clusters,
         notes=(*measured.notes, *_notes(data, found)),
     )
-    return Reading(arms=measured.arms, intake=intake)
+    return Reading(arms=measured.arms, intake=intake, segments=measured.segments)
 
 
-def _measured(units: UnitTable, data: UnitsData, needs: Sequence[Needs], arms: Sequence[str], progress: Progress) -> Measured:
-    if data.adjust == "post_stratify":
+def _measured(
+    units: UnitTable, data: UnitsData, needs: Sequence[Needs], arms: Sequence[str], progress: Progress, segments: SegmentsSpec | None
+) -> Measured:
+    units = units if data.pair is None else complete_pairs(units, arms)
+    post_stratified = data.strata if data.adjust == "post_stratify" else ()
+    if segments is not None:
+        measured = measure_segments(units, segments, post_stratified, needs, arms, progress)
+    elif post_stratified:
         return measure_strata(units, data.strata, needs, arms, progress)
-    return measure(units, needs, arms, progress)
+    else:
+        measured = measure(units, needs, arms, progress)
+    return with_strata(measured, units, data.strata, needs, arms, progress) if data.strata else measured
 
 
 def _checked(
@@ -149,7 +175,7 @@ def _checked(
 
 
 def _fingerprint(source: Source, data: UnitsData, needs: Sequence[Needs], rows: int, measured: Measured) -> str:
-    columns = [*columns_of(needs).values(), data.arm, *([data.unit] if data.unit else []), *data.strata]
+    columns = [*columns_of(needs).values(), data.arm, *(name for name in (data.unit, data.pair) if name), *data.strata]
     return fingerprint(source.named(data.table), columns=columns, where=data.where, rows=rows, totals=measured.totals)
 
 

@@ -8,12 +8,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fairtrial.errors import NotEnoughDataError, UsageError
 from fairtrial.evaluation import Look, Scorecard, evaluate
-from fairtrial.evaluation.earlier import look_of
+from fairtrial.evaluation.earlier import earlier_look
 from fairtrial.service.experiments.holdout import CONVERTED, VALUE, conversion_window_days
 from fairtrial.service.experiments.routing import stored_spec
 from fairtrial.spec.experiment import ExperimentSpec
@@ -142,4 +143,4 @@ def past_looks(session: Session, row: Experiment, *, before: dt.datetime) -> Seq
         .where(ExperimentLook.experiment_id == row.id, ExperimentLook.version == row.version, ExperimentLook.as_of < before)
         .order_by(ExperimentLook.as_of)
     ).all()
-    return [look_of(found.scorecard_json) for found in rows]
+    return [earlier_look(msgspec.json.encode(found.scorecard_json)).look for found in rows]

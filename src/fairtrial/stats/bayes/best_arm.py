@@ -8,6 +8,12 @@ For independent posteriors with density f_i and distribution function F_i,
 on Gauss-Legendre panels between all arms' own edges. All terms are positive, so
 nothing cancels; the absolute error is about 1e-11.
 
+`bandits.best_arm` computes the same probabilities in another way, and both are needed: a report
+wants losses beside them, gammas too, and any number of arms; a bandit divides by its
+propensities, so it adds in logarithms, on panels that follow every arm to 40 standard
+deviations, where the plain sum here has lost its digits (from about 1e-60 on). A test
+holds the two together.
+
 References: Berry & Fristedt (1985), Bandit Problems, ch. 1; Russo et al. (2018),
 Foundations and Trends in Machine Learning 11, 1-96 (probability of optimality).
 """

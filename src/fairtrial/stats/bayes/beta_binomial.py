@@ -17,9 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from fairtrial.errors import UsageError
-from fairtrial.stats.bayes.conjugate import compared
-from fairtrial.stats.bayes.pairs import Arm, Pair
-from fairtrial.stats.bayes.posterior import EMPTY_ARM, Posterior, PosteriorBatch, Rope, check_mass
+from fairtrial.stats.bayes.counts import CountModel, compare_counts
+from fairtrial.stats.bayes.posterior import Posterior, PosteriorBatch, Rope, check_mass
 from fairtrial.stats.bayes.priors import BetaPrior
 from fairtrial.stats.bayes.table import shortest
 from fairtrial.stats.result import Interval
@@ -89,22 +88,16 @@ def beta_binomial_batch(
     Raises:
         UsageError: Counts are not whole, successes lie outside 0..n, or an option breaks its rule.
     """
-    check_mass(mass)
-    counts = (successes_control, n_control, successes_treatment, n_treatment)
-    x_c, n_c, x_t, n_t = np.broadcast_arrays(*(np.asarray(count, dtype=np.float64) for count in counts))
-    _check_counts("control", x_c, n_c)
-    _check_counts("treatment", x_t, n_t)
-    reasons = np.where((n_c == 0.0) | (n_t == 0.0), np.int8(EMPTY_ARM), np.int8(0))
-    pair = Pair(control=_updated(prior, x_c.ravel(), n_c.ravel()), treatment=_updated(prior, x_t.ravel(), n_t.ravel()))
-    return compared(
-        pair,
-        model="beta_binomial",
+    model = CountModel(
+        name="beta_binomial",
         prior=prior,
-        mass=mass,
-        rope=rope,
-        log_bayes_factor=_log_bayes_factor(pair, prior),
-        reasons=reasons,
+        first=prior.alpha,
+        second=prior.beta,
+        bounded=True,
+        log_evidence=_log_evidence,
+        check=_check_counts,
     )
+    return compare_counts(model, (successes_control, n_control), (successes_treatment, n_treatment), mass=mass, rope=rope)
 
 
 def beta_interval(alpha: float, beta: float, *, mass: float = 0.95) -> Interval:
@@ -176,18 +169,13 @@ def _quantile(alpha: float, beta: float, probabilities: Floats) -> Floats:
     return np.where(inside & steep & (polished > 0.0) & (polished < 1.0), polished, x)
 
 
-def _updated(prior: BetaPrior, successes: Floats, n: Floats) -> Arm:
-    return Arm(prior.alpha + successes, prior.beta + (n - successes), bounded=True)
-
-
-def _log_bayes_factor(pair: Pair, prior: BetaPrior) -> Floats:
-    """Logarithm of B(c) B(t) / (B(both) B(prior)): two rates against one, each with the prior (Gunel & Dickey 1974)."""
-    c, t = pair.control, pair.treatment
-    both = special.betaln(c.alpha + t.alpha - prior.alpha, c.beta + t.beta - prior.beta)
-    return np.asarray(special.betaln(c.alpha, c.beta) + special.betaln(t.alpha, t.beta) - both - special.betaln(prior.alpha, prior.beta))
+def _log_evidence(alpha: Floats, beta: Floats) -> Floats:
+    """Logarithm of the beta function: of these the Bayes factor is made (Gunel & Dickey 1974)."""
+    return np.asarray(special.betaln(alpha, beta))
 
 
 def _check_counts(arm: str, successes: Floats, n: Floats) -> None:
+    """Raise unless all counts are whole and successes lie within trials."""
     whole = np.isfinite(n) & (np.floor(successes) == successes) & (np.floor(n) == n)
     wrong = ~(whole & (successes >= 0.0) & (successes <= n))
     if wrong.any():
@@ -198,5 +186,6 @@ def _check_counts(arm: str, successes: Floats, n: Floats) -> None:
 
 
 def _check_shapes(alpha: float, beta: float) -> None:
+    """Raise unless the shapes are those of a beta distribution."""
     if not (alpha > 0.0 and beta > 0.0 and np.isfinite(alpha) and np.isfinite(beta)):
         raise UsageError(f"The shapes of a beta posterior must be positive and finite, got {alpha} and {beta}.")

@@ -32,6 +32,21 @@ class _Numbers(NamedTuple):
     hdi_high: Floats
 
 
+class Ends(NamedTuple):
+    """One quantity's point and the ends of its equal-tailed credible interval; shape (m,) each."""
+
+    point: Floats
+    low: Floats
+    high: Floats
+
+
+class Losses(NamedTuple):
+    """E[max(C - T, 0)] and E[max(T - C, 0)], in the metric's unit; shape (m,) each."""
+
+    shortfall: Floats
+    surplus: Floats
+
+
 class _Sides(NamedTuple):
     """Probabilities and losses on either side of a point."""
 
@@ -39,6 +54,31 @@ class _Sides(NamedTuple):
     above: Floats
     shortfall: Floats
     surplus: Floats
+
+
+def effect_ends(pair: Pair, *, mass: float) -> tuple[Ends, Losses]:
+    """What a decision reads of the effects T - C: their means, equal-tailed ends and both losses, as `compared` gives them.
+
+    Args:
+        pair: Posteriors of m comparisons.
+        mass: Probability inside the intervals, in (0, 1).
+    """
+    sd = np.sqrt(pair.control.variance + pair.treatment.variance)
+    table = pair.difference()
+    zero = _sides(table, pair.difference_log_density, np.zeros_like(sd), sd)
+    effect = pair.treatment.mean - pair.control.mean
+    _, low, high = _quantiles(table, mass)
+    return Ends(effect, low, high), _losses(zero, effect)
+
+
+def lift_ends(pair: Pair, *, mass: float) -> Ends:
+    """What a decision reads of the lifts T / C - 1: their medians and equal-tailed ends, as `compared` gives them.
+
+    Args:
+        pair: Posteriors of m comparisons.
+        mass: Probability inside the intervals, in (0, 1).
+    """
+    return Ends(*(np.expm1(x) for x in _quantiles(pair.log_ratio(), mass)))
 
 
 def compared(
@@ -74,6 +114,8 @@ def compared(
     of_lift = _numbers(ratio, mass, lift=True)
     regions = _regions(rope, pair, difference, ratio, sd, reasons)
 
+    losses = _losses(zero, effect)
+
     def shaped(values: Floats) -> Floats:
         return blanked(values, reasons)
 
@@ -95,9 +137,8 @@ def compared(
         lift_hdi_high=shaped(of_lift.hdi_high),
         prob_treatment_greater=shaped(zero.above),
         prob_control_greater=shaped(zero.below),
-        # The smaller loss is integrated; the other follows from E[T - C] without cancellation.
-        shortfall=shaped(np.where(effect > 0.0, zero.shortfall, zero.surplus - effect)),
-        surplus=shaped(np.where(effect > 0.0, zero.shortfall + effect, zero.surplus)),
+        shortfall=shaped(losses.shortfall),
+        surplus=shaped(losses.surplus),
         below_rope=None if regions is None else shaped(regions[0]),
         in_rope=None if regions is None else shaped(regions[1]),
         above_rope=None if regions is None else shaped(regions[2]),
@@ -106,9 +147,23 @@ def compared(
     )
 
 
-def _numbers(table: DensityTable, mass: float, *, lift: bool) -> _Numbers:
+def _quantiles(table: DensityTable, mass: float) -> tuple[Floats, Floats, Floats]:
+    """Medians and equal-tailed ends."""
     tail = 0.5 * (1.0 - mass)
     low, median, high = table.quantile(np.tile([tail, 0.5, tail + mass], (table.size, 1))).T
+    return median, low, high
+
+
+def _losses(zero: _Sides, effect: Floats) -> Losses:
+    """The smaller loss is integrated; the other follows from E[T - C] without cancellation."""
+    return Losses(
+        shortfall=np.where(effect > 0.0, zero.shortfall, zero.surplus - effect),
+        surplus=np.where(effect > 0.0, zero.shortfall + effect, zero.surplus),
+    )
+
+
+def _numbers(table: DensityTable, mass: float, *, lift: bool) -> _Numbers:
+    median, low, high = _quantiles(table, mass)
     if not lift:
         return _Numbers(median, low, high, *shortest(table.quantile, table.density, mass=np.full(table.size, mass)))
 

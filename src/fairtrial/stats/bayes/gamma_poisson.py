@@ -16,9 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from fairtrial.errors import UsageError
-from fairtrial.stats.bayes.conjugate import compared
-from fairtrial.stats.bayes.pairs import Arm, Pair
-from fairtrial.stats.bayes.posterior import EMPTY_ARM, Posterior, PosteriorBatch, Rope, check_mass
+from fairtrial.stats.bayes.counts import CountModel, compare_counts
+from fairtrial.stats.bayes.posterior import Posterior, PosteriorBatch, Rope
 from fairtrial.stats.bayes.priors import GammaPrior
 
 Floats = NDArray[np.float64]
@@ -86,40 +85,25 @@ def gamma_poisson_batch(
     Raises:
         UsageError: Events are not whole or below 0, exposure is below 0, or an option breaks its rule.
     """
-    check_mass(mass)
-    data = (events_control, exposure_control, events_treatment, exposure_treatment)
-    x_c, e_c, x_t, e_t = np.broadcast_arrays(*(np.asarray(values, dtype=np.float64) for values in data))
-    _check_events("control", x_c, e_c)
-    _check_events("treatment", x_t, e_t)
-    reasons = np.where((e_c == 0.0) | (e_t == 0.0), np.int8(EMPTY_ARM), np.int8(0))
-    pair = Pair(
-        control=Arm(prior.shape + x_c.ravel(), prior.rate + e_c.ravel(), bounded=False),
-        treatment=Arm(prior.shape + x_t.ravel(), prior.rate + e_t.ravel(), bounded=False),
-    )
-    return compared(
-        pair,
-        model="gamma_poisson",
+    model = CountModel(
+        name="gamma_poisson",
         prior=prior,
-        mass=mass,
-        rope=rope,
-        log_bayes_factor=_log_bayes_factor(pair, prior),
-        reasons=reasons,
+        first=prior.shape,
+        second=prior.rate,
+        bounded=False,
+        log_evidence=_log_evidence,
+        check=_check_events,
     )
+    return compare_counts(model, (events_control, exposure_control), (events_treatment, exposure_treatment), mass=mass, rope=rope)
 
 
-def _log_bayes_factor(pair: Pair, prior: GammaPrior) -> Floats:
-    """Logarithm of the marginal likelihood of two rates over that of one rate for both arms, each with the prior."""
-
-    def log_evidence(shape: Floats, rate: Floats) -> Floats:
-        return np.asarray(special.gammaln(shape) - shape * np.log(rate))
-
-    c, t = pair.control, pair.treatment
-    both = log_evidence(c.alpha + t.alpha - prior.shape, c.beta + t.beta - prior.rate)
-    one = log_evidence(np.asarray(prior.shape), np.asarray(prior.rate))
-    return log_evidence(c.alpha, c.beta) + log_evidence(t.alpha, t.beta) - both - one
+def _log_evidence(shape: Floats, rate: Floats) -> Floats:
+    """Logarithm of Gamma(shape) / rate^shape: of these the Bayes factor is made."""
+    return np.asarray(special.gammaln(shape) - shape * np.log(rate))
 
 
 def _check_events(arm: str, events: Floats, exposure: Floats) -> None:
+    """Raise unless events are whole numbers with an exposure behind them."""
     fine = np.isfinite(events) & np.isfinite(exposure) & (np.floor(events) == events) & (events >= 0.0) & (exposure >= 0.0)
     fine &= (exposure > 0.0) | (events == 0.0)
     if not fine.all():

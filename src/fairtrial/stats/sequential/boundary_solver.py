@@ -13,6 +13,7 @@ References: Armitage, McPherson & Rowe (1969), JRSS A 132, 235-244; Jennison & T
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,23 +34,26 @@ LOWEST = -9.0
 """Critical values of one-sided designs are sought from here on; P(Z < -9) = 1e-19."""
 
 
-def spending_boundary(log_spent: Floats, fractions: tuple[float, ...], *, sides: int) -> Floats:
+def spending_boundary(log_spent: Floats, fractions: tuple[float, ...], *, sides: int, given_up: Sequence[float] = ()) -> Floats:
     """Critical values that use up cumulative error rates, look by look.
 
     Args:
         log_spent: Logarithms of the one-sided rates to have spent by each look, shape (designs, looks), rising.
         fractions: Information fractions of the looks.
         sides: 2 when trials also stop below, symmetrically.
+        given_up: Of a one-sided design: values of Z below which the looks before the last stop too, for good;
+            none where none do.
 
     Returns:
-        Critical values, shape (designs, looks).
+        Critical values, shape (designs, looks); -9 where a look may spend more than is still there to stop.
     """
     critical = np.empty_like(log_spent)
     corridor: Corridor | None = None
     log_share = log_spent[:, 0]
     for look, fraction in enumerate(fractions):
         if look:
-            corridor = stay(corridor, fractions, look - 1, critical[:, look - 1], sides=sides)
+            low = given_up[look - 1] if given_up else None
+            corridor = stay(corridor, fractions, look - 1, critical[:, look - 1], sides=sides, low=low)
             before, now = log_spent[:, look - 1], log_spent[:, look]
             with np.errstate(divide="ignore"):
                 log_share = now + np.log(-np.expm1(np.minimum(before - now, 0.0)))
@@ -109,7 +113,9 @@ def log_crossings(critical: Floats, fractions: tuple[float, ...], *, sides: int)
     return result
 
 
-def stay(before: Corridor | None, fractions: tuple[float, ...], look: int, critical: Floats, *, sides: int) -> Corridor:
+def stay(
+    before: Corridor | None, fractions: tuple[float, ...], look: int, critical: Floats, *, sides: int, low: float | None = None
+) -> Corridor:
     """The corridor of a look between its critical values, or below its one when `sides` is 1.
 
     Args:
@@ -118,9 +124,10 @@ def stay(before: Corridor | None, fractions: tuple[float, ...], look: int, criti
         look: Index of the look.
         critical: Its critical values, shape (designs,).
         sides: 2 when trials also stop below.
+        low: Value of Z below which trials of a one-sided design stop too; None where they go on.
     """
-    low = -critical if sides == 2 else -math.inf
-    return enter(before, fractions[look], low=low, high=critical, following=fractions[look + 1])
+    bottom = -critical if sides == 2 else -math.inf if low is None else low
+    return enter(before, fractions[look], low=bottom, high=critical, following=fractions[look + 1])
 
 
 def _quantile(before: Corridor | None, fraction: float, log_share: Floats, *, sides: int) -> Floats:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +30,9 @@ from scipy import special
 
 from fairtrial.errors import UsageError
 from fairtrial.stats.roots import solve_increasing
-from fairtrial.stats.sequential.boundaries import GroupSequentialDesign, boundaries
+from fairtrial.stats.sequential.boundaries import GroupSequentialDesign, actual_boundaries, boundaries
 from fairtrial.stats.sequential.group_power import planned_drift
-from fairtrial.stats.sequential.recursion import Corridor, above, below, enter
+from fairtrial.stats.sequential.recursion import MIN_GROWTH, Corridor, above, below, enter
 from fairtrial.stats.sequential.spending import SpendingFunction, check_spending, log_alpha_spent
 
 Floats = NDArray[np.float64]
@@ -71,6 +72,73 @@ class FutilityBoundaries:
     expected_fraction: float
     expected_fraction_null: float
     binding: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FutilityRule:
+    """How a design gives up; hashable, checked by `futility_boundaries`.
+
+    Attributes:
+        beta: Type II error spent, 1 - power.
+        spending: How it is spent.
+        gamma: Parameter of `hwang-shih-decani`.
+        rho: Parameter of `kim-demets`.
+        binding: Whether alpha may rest on obeying the bounds.
+    """
+
+    beta: float = 0.2
+    spending: SpendingFunction = "lan-demets-obrien-fleming"
+    gamma: float | None = None
+    rho: float | None = None
+    binding: bool = False
+
+
+@lru_cache(maxsize=128)
+def planned_futility(design: GroupSequentialDesign, rule: FutilityRule) -> FutilityBoundaries:
+    """The bounds of a rule at the design's planned looks, and what they cost; kept for the next who asks.
+
+    Raises:
+        UsageError: As `futility_boundaries`.
+    """
+    return futility_boundaries(design, beta=rule.beta, spending=rule.spending, gamma=rule.gamma, rho=rule.rho, binding=rule.binding)
+
+
+@lru_cache(maxsize=1024)
+def futility_bound(design: GroupSequentialDesign, rule: FutilityRule, fractions: tuple[float, ...]) -> float:
+    """The futility bound of the last of the looks really taken, at whatever information they fell.
+
+    The drift is that of the plan; what is spent of beta follows the information that has come, as for
+    alpha. So bounds of earlier looks do not change when looks are added, nor when later ones move.
+
+    Args:
+        design: The plan.
+        rule: How it gives up.
+        fractions: Information fractions of the looks so far, the last one below 1.
+
+    Returns:
+        The value of Z below which that look stops for futility.
+
+    Raises:
+        UsageError: The fractions are not looks, or the last one leaves nothing to come.
+
+    References:
+        Pampallona, Tsiatis & Kim (2001), Drug Information Journal 35, 1113-1121.
+    """
+    if not fractions or fractions[-1] >= 1.0:
+        raise UsageError(f"A futility bound is of a look with information still to come, got fractions {list(fractions)}.")
+    drift = planned_futility(design, rule).drift
+    seen = actual_boundaries(design, fractions)
+    times = (*seen.information_fractions.tolist(), max(1.0, fractions[-1] * (1.0 + MIN_GROWTH)))
+    shape = rule.gamma if rule.gamma is not None else rule.rho
+    log_beta = log_alpha_spent(np.array(times[:-1]), np.array(math.log(rule.beta)), spending=rule.spending, parameter=shape)
+    plan = _Plan(
+        times=times,
+        efficacy=np.append(seen.critical, seen.critical[-1]),
+        alpha_shares=np.diff(seen.cumulative_alpha / design.sides, prepend=0.0, append=design.alpha / design.sides),
+        beta_shares=np.diff(np.exp(log_beta), prepend=0.0, append=rule.beta),
+        binding=rule.binding,
+    )
+    return float(plan.bounds(drift)[1][-2])
 
 
 def futility_boundaries(
@@ -166,7 +234,7 @@ class _Plan:
         corridors: list[Corridor] = []
         for look, time in enumerate(self.times):
             before = corridors[-1] if corridors else None
-            if self.binding:
+            if self.binding and self.alpha_shares[look] > 0.0:
                 efficacy[look] = -_lower_limit(before, time, float(self.alpha_shares[look]), mirrored=True)
             if look + 1 < len(self.times):
                 limit = _lower_limit(before, time, float(self.beta_shares[look]), drift=drift)

@@ -44,11 +44,14 @@ class LookLevels:
         sides: 1 or 2, of the design.
         quantiles: Normal quantiles z(overall rate / sides) of the points tabled, increasing.
         critical: The look's critical values at them.
+        gains: Whether trials given up for good have brought the critical values down, so that a repeated
+            p-value may lie below that of the look alone.
     """
 
     sides: int
     quantiles: Floats
     critical: Floats
+    gains: bool = False
 
     def nominal(self, alpha: ArrayLike) -> Floats:
         """Level at which this look tests in the design of overall rate `alpha`.
@@ -67,7 +70,8 @@ class LookLevels:
             p_value: P-values of this look alone, in [0, 1], any shape; NaN is passed through.
 
         Returns:
-            P-values in [0, 1], never below those that came; `overall(nominal(alpha))` is `alpha` to rounding.
+            P-values in [0, 1], never below those that came but where the design `gains`; `overall(nominal(alpha))`
+            is `alpha` to rounding.
         """
         p = np.asarray(p_value, dtype=np.float64)
         seen = -special.ndtri(np.clip(p / self.sides, TINY, 1.0))
@@ -76,7 +80,7 @@ class LookLevels:
             middle = 0.5 * (low + high)
             below = self._critical(middle) <= seen
             low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return np.where(np.isnan(p), np.nan, np.clip(self.sides * special.ndtr(-low), p, 1.0))
+        return np.where(np.isnan(p), np.nan, np.clip(self.sides * special.ndtr(-low), 0.0 if self.gains else p, 1.0))
 
     def _critical(self, quantile: ArrayLike) -> Floats:
         """Critical values at normal quantiles of the overall rate; straight lines beyond the table."""

@@ -98,6 +98,7 @@ def stagewise_estimate(
     sides: int = 2,
     alpha: float = 0.05,
     null: float = 0.0,
+    given_up: Sequence[float] = (),
 ) -> StagewiseEstimate:
     """Median-unbiased estimate, exact interval and p-value of a trial that stopped.
 
@@ -109,6 +110,7 @@ def stagewise_estimate(
         sides: Of the design.
         alpha: Error rate of the two-sided interval, in (0, 1).
         null: Effect under the null hypothesis.
+        given_up: Values of Z below which the looks before the stop gave a one-sided design up for good, if they did.
 
     Returns:
         The effect to report.
@@ -124,7 +126,7 @@ def stagewise_estimate(
     if not (math.isfinite(std_error) and std_error > 0.0):
         raise UsageError(f"std_error must be positive and finite, got {std_error}.")
     z = (estimate - null) / std_error
-    drift = stagewise_inference(z, fractions=fractions, critical=critical, sides=sides, alpha=alpha)
+    drift = stagewise_inference(z, fractions=fractions, critical=critical, sides=sides, alpha=alpha, given_up=given_up)
     # The standard error at full information: a drift of 1 is one of these.
     unit = std_error * math.sqrt(fractions[-1])
     return StagewiseEstimate(
@@ -137,7 +139,13 @@ def stagewise_estimate(
 
 
 def stagewise_inference(
-    z: ArrayLike, *, fractions: Sequence[float], critical: Sequence[float], sides: int = 2, alpha: float = 0.05
+    z: ArrayLike,
+    *,
+    fractions: Sequence[float],
+    critical: Sequence[float],
+    sides: int = 2,
+    alpha: float = 0.05,
+    given_up: Sequence[float] = (),
 ) -> StagewiseInference:
     """Inference by the stagewise ordering on trials that stopped, or ended, at one look.
 
@@ -147,6 +155,8 @@ def stagewise_inference(
         critical: Critical values of at least the looks before the stop; later ones are not read.
         sides: 2 when looks also stop at Z < -critical, else 1.
         alpha: Error rate of the two-sided interval, in (0, 1).
+        given_up: Values of Z below which the looks before the stop gave a one-sided design up for good: such trials
+            rank lowest, the earlier the lower; none, or `-inf`, where none were.
 
     Returns:
         p-values, median-unbiased drifts and intervals, of the shape of `z`.
@@ -158,7 +168,7 @@ def stagewise_inference(
     References:
         Jennison & Turnbull (2000), Group Sequential Methods, ch. 8.2-8.5.
     """
-    path = _Path.checked(z, fractions, critical, sides)
+    path = _Path.checked(z, fractions, critical, sides, given_up)
     check_alpha(alpha)
     p_above, p_below = path.p_above(np.zeros_like(path.z)), path.p_below(np.zeros_like(path.z))
     low, middle, high = (path.drift_of(p) for p in (0.5 * alpha, 0.5, 1.0 - 0.5 * alpha))
@@ -202,11 +212,14 @@ class _Path:
     z: Floats
     times: tuple[float, ...]
     critical: tuple[float, ...]
+    lows: tuple[float, ...]
     corridors: tuple[Corridor, ...]
     sides: int
 
     @classmethod
-    def checked(cls, z: ArrayLike, fractions: Sequence[float], critical: Sequence[float], sides: int) -> _Path:
+    def checked(
+        cls, z: ArrayLike, fractions: Sequence[float], critical: Sequence[float], sides: int, given_up: Sequence[float] = ()
+    ) -> _Path:
         seen = np.atleast_1d(np.asarray(z, dtype=np.float64)).ravel()
         times = check_fractions(fractions, what="fractions")
         check_sides(sides)
@@ -219,14 +232,18 @@ class _Path:
         check_finite("critical", np.array(limits))
         if sides == 2 and any(c <= 0.0 for c in limits):
             raise UsageError(f"Critical values of a two-sided design must be positive, got {list(limits)}.")
+        if given_up and (sides == 2 or len(given_up) != len(limits)):
+            raise UsageError(
+                f"given_up must name the {len(limits)} looks before the stop of a one-sided design, got {len(given_up)} of {sides} sides."
+            )
+        lows = tuple(-c for c in limits) if sides == 2 else tuple(float(low) for low in given_up) or (-math.inf,) * len(limits)
         corridors: list[Corridor] = []
-        for look, limit in enumerate(limits):
+        for look, (low, limit) in enumerate(zip(lows, limits, strict=True)):
             scale = math.sqrt(times[look] / times[-1])
             means = ((float(seen.min()) - COVERED) * scale, (float(seen.max()) + COVERED) * scale)
-            low = -limit if sides == 2 else -math.inf
             before = corridors[-1] if corridors else None
             corridors.append(enter(before, times[look], low=low, high=limit, following=times[look + 1], means=means))
-        return cls(z=seen, times=times, critical=limits, corridors=tuple(corridors), sides=sides)
+        return cls(z=seen, times=times, critical=limits, lows=lows, corridors=tuple(corridors), sides=sides)
 
     def p_above(self, drift: Floats) -> Floats:
         """P(outcome at least as high), by summing what lies above."""
@@ -238,8 +255,9 @@ class _Path:
     def p_below(self, drift: Floats) -> Floats:
         """P(outcome at most as high), by summing what lies below."""
         chance = self._at_stop(below, drift)
-        for look, limit in enumerate(self.critical if self.sides == 2 else ()):
-            chance = chance + self._stops(below, look, -limit, drift)
+        for look, limit in enumerate(self.lows):
+            if limit > -math.inf:
+                chance = chance + self._stops(below, look, limit, drift)
         return np.minimum(chance, 1.0)
 
     def _stops(self, side: Callable[..., Floats], look: int, limit: float, drift: Floats) -> Floats:
