@@ -17,14 +17,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
+import service_reference
 from pydantic import BaseModel
 from typer.models import ArgumentInfo
 
 from fairtrial.cli.app import VERBS, build_verb
-from fairtrial.spec import data, experiment, metric, plan, quasi, segments
+from fairtrial.spec import data, eligibility, experiment, metric, plan, quasi, segments
 
 DOCS = Path(__file__).parent
-PAGES = ("reference/cli.md", "reference/spec.md", "reference/metrics.md")
+PAGES = ("reference/cli.md", "reference/spec.md", "reference/metrics.md", "reference/settings.md", "reference/http.md")
+OPENAPI = DOCS / "openapi.json"
 REGION = re.compile(r"(<!-- generated: (\w+) ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 MODELS: dict[str, type[BaseModel]] = {
@@ -32,6 +34,8 @@ MODELS: dict[str, type[BaseModel]] = {
     for model in (
         experiment.ExperimentSpec,
         plan.VariantSpec,
+        eligibility.EligibilitySpec,
+        eligibility.EligibilityRule,
         plan.PlanSpec,
         plan.SequentialSpec,
         plan.AlwaysValidSpec,
@@ -76,6 +80,8 @@ INHERITED = {
 LINKS = {
     "EventValue": ("a value from events", "spec.md#values-from-events"),
     "VariantSpec": ("arm", "spec.md#an-arm"),
+    "EligibilitySpec": ("eligibility", "spec.md#eligibility"),
+    "EligibilityRule": ("rule", "spec.md#eligibility"),
     "PlanSpec": ("plan", "spec.md#the-plan"),
     "SequentialSpec": ("looks", "spec.md#planned-looks"),
     "AlwaysValidSpec": ("sequence", "spec.md#an-always-valid-sequence"),
@@ -323,18 +329,26 @@ def _reflowed(text: str) -> str:
     return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
-MAKERS: dict[str, Callable[[str], str]] = {"command": command, "settings": settings}
+MAKERS: dict[str, Callable[[str], str]] = {
+    "command": command,
+    "settings": settings,
+    "service_settings": service_reference.service_settings,
+    "endpoints": service_reference.endpoints,
+}
 
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or say which differ."""
     stale = [page for page in PAGES if rendered(page) != (DOCS / page).read_text(encoding="utf-8")]
+    contract = service_reference.openapi_text()
+    if not OPENAPI.exists() or OPENAPI.read_text(encoding="utf-8") != contract:
+        stale.append(OPENAPI.name)
     if "--check" in arguments:
         for page in stale:
             print(f"docs/{page} is not what the program says: run python docs/generate.py", file=sys.stderr)  # noqa: T201 a script talks
         return 1 if stale else 0
     for page in stale:
-        (DOCS / page).write_text(rendered(page), encoding="utf-8")
+        (DOCS / page).write_text(contract if page == OPENAPI.name else rendered(page), encoding="utf-8")
     return 0
 
 

@@ -24,8 +24,8 @@ def is_available() -> bool:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """Start a server; yields the folder of its socket."""
+def server(*, durable: bool = False) -> Iterator[str]:
+    """Start a server; yields the folder of its socket. A durable one waits for the disk, as a real one does."""
     root = Path(tempfile.mkdtemp(prefix="pg"))
     root.chmod(0o755)
     as_nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
@@ -40,7 +40,9 @@ def server() -> Iterator[str]:
 
     try:
         run("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        options = f"-k {data} -c listen_addresses='' -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+        options = f"-k {data} -c listen_addresses=''"
+        if not durable:
+            options += " -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
         run("pg_ctl", "-D", str(data), "-w", "-l", str(data / "log"), "-o", options, "start")
         try:
             yield str(data)

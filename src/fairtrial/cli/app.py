@@ -50,6 +50,7 @@ VERBS = {
     "schema": Verb("specs", "schema", "Print the JSON Schema of a spec."),
     "serve": Verb("serve", "serve", "Start the service: REST API, OFREP, jobs, in one process."),
     "db": Verb("database", "db", "Make, renew, check or take back the service's tables."),
+    "load": Verb("load", "load", "Load profiles, touchpoints or conversions into the service's database."),
     "token": Verb("token", "token", "Make, list and revoke API keys."),
     "version": Verb("version", "version", "Print the version."),
 }

@@ -50,8 +50,8 @@ def token(
             environment=environment,
         )
         with opened.writing() as session:
-            made = create_key(session, asked, now=now, by=_me().name)
-            record_change(session, actor=_me(), now=now, action="key.create", on=("api_key", made.row.public_id), after=_shown(made.row))
+            made = create_key(session, asked, now=now, by=me().name)
+            record_change(session, actor=me(), now=now, action="key.create", on=("api_key", made.row.public_id), after=_shown(made.row))
     if as_json:
         print_json({**_shown(made.row), "token": made.token})
     else:
@@ -60,7 +60,8 @@ def token(
     return 0
 
 
-def _me() -> Actor:
+def me() -> Actor:
+    """Whoever runs the program, as the audit log writes it; the shell may do everything."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):
@@ -89,7 +90,7 @@ def _revoke(database: Database, public_id: str | None, *, as_json: bool) -> int:
             raise UnknownNameError.among("API key", public_id, session.scalars(select(ApiKey.public_id)).all())
         before = _shown(row)
         row.revoked_at = row.revoked_at or utc_now()
-        record_change(session, actor=_me(), now=utc_now(), action="key.revoke", on=("api_key", public_id), before=before, after=_shown(row))
+        record_change(session, actor=me(), now=utc_now(), action="key.revoke", on=("api_key", public_id), before=before, after=_shown(row))
     if as_json:
         print_json(_shown(row))
     else:

@@ -6,20 +6,44 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from fairtrial._version import __version__
 from fairtrial.service import health
 from fairtrial.service.access.keys import KeyRing
+from fairtrial.service.access.limiting import make_limits
 from fairtrial.service.assignments.routes import router as assignments
+from fairtrial.service.audit_api.routes import router as audit
+from fairtrial.service.connectors.routes import router as connectors
+from fairtrial.service.docs_page.contract import show_roles
+from fairtrial.service.docs_page.routes import router as docs_page
 from fairtrial.service.experiments.routes import router as experiments
+from fairtrial.service.flags.door import FlagDoor
+from fairtrial.service.flags.openapi import add_flag_paths
+from fairtrial.service.flags.routes import router as flags
+from fairtrial.service.flags.writer import AssignmentWriter
+from fairtrial.service.ingest.routes import event_router as events
+from fairtrial.service.ingest.routes import router as ingest
+from fairtrial.service.ingest.routes import webhook_router as webhooks
+from fairtrial.service.ingest.writer import IngestWriter
+from fairtrial.service.keys_api.routes import router as keys
+from fairtrial.service.layers.routes import holdout_router as holdout
+from fairtrial.service.layers.routes import router as groups
 from fairtrial.service.middleware import RequestFrame
+from fairtrial.service.planning.routes import router as planning
+from fairtrial.service.population.routes import router as population
+from fairtrial.service.privacy.routes import router as privacy
 from fairtrial.service.problems import RESPONSES, add_problem_handlers
 from fairtrial.service.results.routes import router as results
-from fairtrial.service.settings import Settings
-from fairtrial.service.state import Clock, ServiceState, utc_now
+from fairtrial.service.settings import Settings, origins_in
+from fairtrial.service.snapshot import SnapshotHolder
+from fairtrial.service.state import Clock, ServiceState, prover_of, utc_now
+from fairtrial.service.versions.routes import router as versions
 from fairtrial.storage import Database, open_database, upgrade
 
-EXPERIMENT_ROUTERS = (results, experiments, assignments)
+OTHER_ROUTERS = (keys, audit, privacy, population, connectors, groups, holdout, events, webhooks)
+"""Mounted below /api/v1."""
+EXPERIMENT_ROUTERS = (planning, results, experiments, assignments, versions, flags, ingest)
 """Mounted twice, below /api/v1 and below /api (Part II)."""
 
 
@@ -37,7 +61,12 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, database: Database
     async def life(app: FastAPI) -> AsyncGenerator[None]:
         del app
         upgrade(opened)
+        state.snapshot.start()
+        state.assignments.start()
         yield
+        state.ingest.close()
+        state.assignments.stop()
+        state.snapshot.stop()
         if database is None:
             opened.close()
 
@@ -51,11 +80,31 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, database: Database
         responses=RESPONSES,
         separate_input_output_schemas=False,
     )
-    app.state.service = ServiceState(settings=settings, database=opened, clock=clock, keys=KeyRing(opened))
+    state = ServiceState(
+        settings=settings,
+        database=opened,
+        clock=clock,
+        keys=KeyRing(opened),
+        snapshot=SnapshotHolder(opened, clock),
+        assignments=AssignmentWriter(opened, clock),
+        ingest=IngestWriter(opened),
+        tokens=prover_of(settings),
+        limits=make_limits(settings.rate_limit, settings.failed_auth_limit),
+    )
+    app.state.service = state
     add_problem_handlers(app)
     app.include_router(health.router)
+    app.include_router(webhooks)
+    app.include_router(docs_page)
+    for router in OTHER_ROUTERS:
+        app.include_router(router, prefix="/api/v1")
     for prefix in ("/api/v1", "/api"):
         for router in EXPERIMENT_ROUTERS:
             app.include_router(router, prefix=prefix)
-    app.add_middleware(RequestFrame, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=origins_in(settings.cors_origins), allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(RequestFrame, state=state)
+    app.add_middleware(FlagDoor, state=state)
+    add_flag_paths(app)
+    show_roles(app)
     return app

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from fairtrial.errors import AccessError
 from fairtrial.service.access.roles import LOCAL, Actor, Role
+from fairtrial.service.access.tokens import looks_like_jwt
 from fairtrial.service.problems import UnauthenticatedError
 from fairtrial.service.state import ServiceState
 
@@ -61,7 +62,8 @@ def authenticate(state: ServiceState, token: str | None, now: dt.datetime) -> Ac
         return LOCAL
     if not token:
         raise UnauthenticatedError("A token is needed: send `Authorization: Bearer <token>`.", hint="fairtrial token create --role VIEWER")
-    actor = state.keys.actor(token, now)
+    prover = state.tokens if looks_like_jwt(token) else None
+    actor = state.keys.actor(token, now) if prover is None else prover.actor(token, now)
     if actor is None:
         raise UnauthenticatedError("The token is not valid: unknown, revoked or expired.", hint="fairtrial token create --role VIEWER")
     return actor

@@ -6,19 +6,39 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
 from fairtrial.assignment import Allocation
 from fairtrial.service.access.roles import Actor, Role
 from fairtrial.service.assignments import assign
+from fairtrial.service.bodies import as_utc
 from fairtrial.service.experiments.lifecycle import get_experiment
+from fairtrial.service.ingest.messages import ExposureIn, OutcomeIn, as_message, exposure_rows, outcome_rows
+from fairtrial.service.ingest.recording import ExposureBatch, OutcomeBatch, record_one
+from fairtrial.service.planning.auto_assign import auto_assign
+from fairtrial.service.planning.health import read_health
+from fairtrial.service.planning.recommend import DesignRequest, recommend_design
+from fairtrial.service.planning.schemas import AutoAssignRequest, as_request
+from fairtrial.service.planning.setup_context import build_setup_context
 from fairtrial.service.state import utc_now
 from fairtrial.stats.power_proportions import estimate_sample_size
 
-__all__ = ["assign_profiles_deterministic", "deterministic_assignment", "estimate_sample_size"]
+__all__ = [
+    "assign_profiles_deterministic",
+    "auto_assign_from_conversion_paths",
+    "build_experiment_design_recommendation",
+    "build_experiment_setup_context",
+    "compute_experiment_health",
+    "deterministic_assignment",
+    "estimate_sample_size",
+    "record_exposure",
+    "record_exposures_batch",
+    "record_outcome",
+    "record_outcomes_batch",
+]
 
 LIBRARY = Actor(name="library", role=Role.DEVELOPER)
 """Who the audit log says it was."""
@@ -60,3 +80,135 @@ def assign_profiles_deterministic(
     row = get_experiment(db, str(experiment_id), for_update=True)
     found = assign.counted(assign.assign_units(db, row, profile_ids, asked, actor=LIBRARY, now=now or utc_now()))
     return {name: found[name] for name in ("assigned", "treatment", "control", "new", "existing")}
+
+
+def compute_experiment_health(db: Session, experiment_id: int | str, *, now: dt.datetime | None = None) -> dict[str, Any]:
+    """How an experiment is doing, apart from its effect (HO-33).
+
+    Raises:
+        NotFoundError: There is no such experiment.
+    """
+    return read_health(db, str(experiment_id), now=now or utc_now()).model_dump()
+
+
+def auto_assign_from_conversion_paths(
+    db: Session,
+    experiment_id: int | str,
+    channel: str,
+    start_date: dt.datetime,
+    end_date: dt.datetime,
+    treatment_rate: float | None = None,
+    *,
+    now: dt.datetime | None = None,
+) -> dict[str, Any]:
+    """Assign every profile that a channel touched in a period, converted or not; `causal` is false (HO-12).
+
+    Raises:
+        NotFoundError: There is no such experiment.
+        ConflictError: It takes no assignments now, or another rate is in use.
+        UsageError: The period or the rate breaks a rule.
+    """
+    given = {"channel": channel, "start_date": start_date, "end_date": end_date, "treatment_rate": treatment_rate}
+    asked = as_request(AutoAssignRequest, given)
+    return auto_assign(db, str(experiment_id), asked, actor=LIBRARY, now=now or utc_now()).model_dump()
+
+
+def build_experiment_setup_context(
+    db: Session,
+    date_from: dt.datetime | None = None,
+    date_to: dt.datetime | None = None,
+    *,
+    kpi: str | None = None,
+    now: dt.datetime | None = None,
+) -> dict[str, Any]:
+    """Channels with volume and baselines, KPIs and defaults, from the stored population (HO-30).
+
+    Raises:
+        UsageError: The period ends before it begins.
+    """
+    since, until = (None if moment is None else as_utc(moment) for moment in (date_from, date_to))
+    return build_setup_context(db, now=now or utc_now(), date_from=since, date_to=until, kpi=kpi).model_dump()
+
+
+def build_experiment_design_recommendation(
+    db: Session,
+    channel: str,
+    baseline_rate: float | None = None,
+    mde: float = 0.01,
+    daily_profiles: float | None = None,
+    *,
+    now: dt.datetime | None = None,
+) -> dict[str, Any]:
+    """Which share to treat and for how long; what is not given is read from the population (HO-31).
+
+    Raises:
+        UsageError: The channel cannot be held out, or the plan breaks a rule.
+    """
+    asked = DesignRequest(channel=channel, baseline_rate=baseline_rate, mde=mde, daily_profiles=daily_profiles)
+    return recommend_design(db, asked, now=now or utc_now()).model_dump()
+
+
+def record_exposure(
+    db: Session,
+    experiment_id: int | str,
+    profile_id: str,
+    exposure_ts: dt.datetime | None = None,
+    campaign_id: str | None = None,
+    message_id: str | None = None,
+) -> dict[str, int]:
+    """Record one exposure, at this moment where no time is given (HO-20).
+
+    Returns:
+        `recorded`, `duplicates`, `lazy_assigned`, `control_exposures`.
+
+    Raises:
+        NotFoundError: There is no such experiment.
+        ConflictError: It takes no exposures now.
+        UsageError: A field breaks a rule.
+    """
+    given = {"profile_id": profile_id, "exposure_ts": exposure_ts, "campaign_id": campaign_id, "message_id": message_id}
+    return record_exposures_batch(db, experiment_id, [given])
+
+
+def record_exposures_batch(
+    db: Session, experiment_id: int | str, exposures: Iterable[Mapping[str, Any]], *, now: dt.datetime | None = None
+) -> dict[str, int]:
+    """Record exposures, each with the fields of `record_exposure` (HO-21); repeats are counted, not stored.
+
+    Raises:
+        NotFoundError: There is no such experiment.
+        ConflictError: It takes no exposures now.
+        UsageError: A field breaks a rule; nothing is stored.
+    """
+    moment = now or utc_now()
+    rows = exposure_rows([as_message(ExposureIn, given) for given in exposures], moment, clean=False)
+    return dict(record_one(db, ExposureBatch(reference=str(experiment_id), rows=rows, actor=LIBRARY, now=moment)))
+
+
+def record_outcome(
+    db: Session, experiment_id: int | str, profile_id: str, conversion_ts: dt.datetime, value: float, outcome_id: str | None = None
+) -> dict[str, int]:
+    """Record one outcome (HO-20).
+
+    Returns:
+        `inserted`, `duplicates`, `unassigned`.
+
+    Raises:
+        NotFoundError: There is no such experiment.
+        ConflictError: It takes no outcomes of that time now.
+        UsageError: A field breaks a rule.
+    """
+    given = {"profile_id": profile_id, "conversion_ts": conversion_ts, "value": value, "outcome_id": outcome_id}
+    return record_outcomes_batch(db, experiment_id, [given])
+
+
+def record_outcomes_batch(db: Session, experiment_id: int | str, outcomes: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Record outcomes, each with the fields of `record_outcome` (HO-21); repeats are counted, not stored.
+
+    Raises:
+        NotFoundError: There is no such experiment.
+        ConflictError: It takes no outcomes of one of these times now.
+        UsageError: A field breaks a rule; nothing is stored.
+    """
+    rows = outcome_rows([as_message(OutcomeIn, given) for given in outcomes], clean=False)
+    return dict(record_one(db, OutcomeBatch(reference=str(experiment_id), rows=rows)))

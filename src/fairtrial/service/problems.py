@@ -38,6 +38,9 @@ STATUS_OF: dict[type[FairtrialError], int] = {
 STATUS_OF_CODE = {"unauthenticated": 401, "unknown_experiment": 404, "not_found": 404, "too_large": 413, "rate_limited": 429}
 """Codes with a status of their own."""
 
+FORMS = {"body", "holdout-form", "spec-form"}
+"""Where a field stands when it stands at the top of a body."""
+
 log = structlog.get_logger("fairtrial.service")
 
 
@@ -93,7 +96,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
         del request
         first: dict[str, Any] = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part != "body")
+        place = ".".join(str(part) for part in first["loc"] if part not in FORMS)
         said = str(first["msg"]).removeprefix("Value error, ")
         return problem(422, "invalid", f"{place}: {said}" if place else said, "See /openapi.json for what the request takes.")
 

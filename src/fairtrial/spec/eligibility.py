@@ -92,7 +92,7 @@ class EligibilityRule(SpecModel):
         return found is not None and _TESTS[self.operator](found, self)
 
 
-class Eligibility(SpecModel):
+class EligibilitySpec(SpecModel):
     """Which units an experiment takes: those that meet every rule of `include` and none of `exclude`."""
 
     include: Annotated[tuple[EligibilityRule, ...], Field(max_length=MOST_RULES)] = ()
@@ -101,7 +101,7 @@ class Eligibility(SpecModel):
     """Rules that keep a unit out, each by itself."""
 
 
-def is_eligible(rules: Eligibility | None, attributes: Mapping[str, object]) -> bool:
+def is_eligible(rules: EligibilitySpec | None, attributes: Mapping[str, object]) -> bool:
     """Whether an experiment takes a unit.
 
     Args:

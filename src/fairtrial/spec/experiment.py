@@ -14,7 +14,7 @@ from fairtrial.errors import UnknownNameError, did_you_mean
 from fairtrial.spec.base import ExperimentKey, Name, SpecModel
 from fairtrial.spec.combinations import check_combinations
 from fairtrial.spec.data import AggregatesData, DataSpec, LogsData, UnitsData
-from fairtrial.spec.eligibility import Eligibility
+from fairtrial.spec.eligibility import EligibilitySpec
 from fairtrial.spec.factorial import (
     DEFAULT_ORDER,
     FACTORIAL,
@@ -66,7 +66,7 @@ class ExperimentSpec(SpecModel):
     """Of a factorial experiment: effects of at most so many factors together are estimated; 1 is main effects alone."""
     allocation: Literal["fixed", "adaptive", "unknown"] = "fixed"
     """`adaptive` shares move by design, `unknown` shares were not recorded: neither can be checked for a mismatch."""
-    eligibility: Eligibility | None = None
+    eligibility: EligibilitySpec | None = None
     """Which units the experiment takes, by their attributes; left out, all."""
     metrics: tuple[MetricSpec, ...] = Field(min_length=1)
     plan: PlanSpec = PlanSpec()

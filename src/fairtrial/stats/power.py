@@ -109,7 +109,14 @@ def round_up(n: float) -> int:
     Returns:
         The smallest whole number not below `n`, where an excess under 1e-9 (or
         1e-13 of `n`) is noise: 0.8/(1 - 0.8) is 4.000000000000001 and means 4.
+
+    Raises:
+        UsageError: The plan calls for more units than a number can hold.
     """
+    if not math.isfinite(n):
+        raise UsageError(
+            f"A plan must call for a countable number of units, got {n:g}.", hint="Take a larger effect or a less extreme share."
+        )
     return math.ceil(n - max(ROUNDING_GUARD, RELATIVE_GUARD * n))
 
 

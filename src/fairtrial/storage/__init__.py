@@ -1,5 +1,6 @@
 """The service's database: tables, sessions, migrations."""
 
+from fairtrial.storage.changes import watch
 from fairtrial.storage.database import DEFAULT_URL, Database, open_database
 from fairtrial.storage.migrate import current_revision, differences, downgrade, newest_revision, upgrade
 from fairtrial.storage.tables import Experiment, ExperimentAssignment, ExperimentExposure, ExperimentOutcome
@@ -17,4 +18,5 @@ __all__ = [
     "newest_revision",
     "open_database",
     "upgrade",
+    "watch",
 ]

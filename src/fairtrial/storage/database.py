@@ -17,11 +17,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from fairtrial.errors import StorageError, UsageError
+from fairtrial.errors import ConflictError, StorageError, UsageError
 
 DEFAULT_URL = "sqlite:///fairtrial.db"
 BUSY_SECONDS = 15.0
@@ -138,10 +138,22 @@ def _translated() -> Generator[None]:
     """Failures of the store as `StorageError`; mistakes of our own stay what they are."""
     try:
         yield
-    except (IntegrityError, ProgrammingError):
+    except IntegrityError as error:
+        if not _is_clash(error):
+            raise
+        raise ConflictError("What this would store is there already, or what it refers to is gone.", hint="Read it again.") from error
+    except ProgrammingError:
         raise
+    except (DataError, OverflowError, UnicodeEncodeError) as error:  # a number too large, NUL or half a surrogate pair in a text
+        raise UsageError("A value must be one that the database can hold: texts without NUL, numbers within 64 bits.") from error
     except (DBAPIError, PoolTimeoutError) as error:
         raise storage_error(error) from error
+
+
+def _is_clash(error: IntegrityError) -> bool:
+    """Whether a unique or foreign key was broken, as by two at once; what else breaks a rule of a table is our mistake."""
+    state = getattr(error.orig, "sqlstate", None)
+    return state in {"23503", "23505"} if state else str(error.orig).startswith(("UNIQUE", "FOREIGN KEY"))
 
 
 def storage_error(error: Exception) -> StorageError:

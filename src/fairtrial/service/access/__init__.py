@@ -1,1 +1,1 @@
-"""Who calls and what they may do: roles, API keys, bearer tokens."""
+"""Who calls, what they may do and how often: roles, API keys, bearer tokens, limits."""

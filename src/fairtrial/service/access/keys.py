@@ -107,6 +107,7 @@ class KeyRing:
     database: Database
     _proven: dict[bytes, tuple[Actor, dt.datetime]] = field(default_factory=dict[bytes, tuple[Actor, dt.datetime]], repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _forgotten: int = 0
 
     def actor(self, token: str, now: dt.datetime) -> Actor | None:
         """Whose key this is; None when it is none, or revoked, or expired."""
@@ -114,6 +115,7 @@ class KeyRing:
         remembered = self._proven.get(mark)
         if remembered is not None and now < remembered[1]:
             return remembered[0]
+        before = self._forgotten
         with self.database.reading() as session:
             proven = prove(session, token, now)
         if proven is None:
@@ -123,7 +125,8 @@ class KeyRing:
         with self._lock:
             if len(self._proven) >= REMEMBERED_KEYS:
                 self._proven.clear()
-            self._proven[mark] = actor, until if expires_at is None else min(until, expires_at)
+            if self._forgotten == before:  # else a key revoked meanwhile would be remembered as good
+                self._proven[mark] = actor, until if expires_at is None else min(until, expires_at)
         return actor
 
     def remembered(self, token: str, now: dt.datetime) -> Actor | None:
@@ -134,6 +137,7 @@ class KeyRing:
     def forget(self) -> None:
         """Prove every key anew, as after a revocation."""
         with self._lock:
+            self._forgotten += 1
             self._proven.clear()
 
 

@@ -15,7 +15,7 @@ from fairtrial.service.access.roles import Actor
 from fairtrial.service.audit import record_change
 from fairtrial.service.experiments.holdout import CONTROL, DEFAULT_TREATMENT_RATE, TREATMENT, holdout_shares
 from fairtrial.service.experiments.lifecycle import change_rate
-from fairtrial.service.experiments.routing import change_shares, ensure_routing
+from fairtrial.service.experiments.routing import change_shares, ensure_routing, mark_moved
 from fairtrial.storage.assignments import StoredGroups, Unit, find_assignment, has_assignments, store_assignments
 from fairtrial.storage.tables import Experiment
 
@@ -70,6 +70,8 @@ def assign_units(
         source=asked.source,
         rewrite=asked.force_reassign,
     )
+    if stored.moved:
+        mark_moved(row)
     if stored.new or stored.moved:
         record_change(
             session,

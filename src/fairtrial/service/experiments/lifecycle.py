@@ -17,6 +17,7 @@ from fairtrial.service.experiments.schemas import ExperimentCreate, PlanInputs
 from fairtrial.service.problems import NotFoundError
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.storage.experiments import find_experiment, newest_version
+from fairtrial.storage.layers import release_slots
 from fairtrial.storage.tables import Experiment, ExperimentVersion
 
 NEXT: dict[str, tuple[str, ...]] = {
@@ -54,7 +55,7 @@ def create_holdout(session: Session, asked: ExperimentCreate, *, actor: Actor, n
         raise ConflictError(f"The key {key!r} is taken.", hint="Leave the key out, or choose another.")
     spec = holdout_spec(asked, key)
     plan = planned(asked)
-    guardrails = dict(asked.guardrails or {})
+    guardrails = {name: value for name, value in (asked.guardrails or {}).items() if name != "power_plan"}  # the plan is made here
     if plan is not None:
         guardrails["power_plan"] = plan.model_dump()
     row = Experiment(
@@ -95,13 +96,14 @@ def create_holdout(session: Session, asked: ExperimentCreate, *, actor: Actor, n
         created_at=now,
         updated_at=now,
     )
-    return _stored(session, row, actor=actor, now=now)
+    return store_new(session, row, actor=actor, now=now)
 
 
-def _stored(session: Session, row: Experiment, *, actor: Actor, now: dt.datetime) -> Experiment:
+def store_new(session: Session, row: Experiment, *, actor: Actor, now: dt.datetime) -> Experiment:
+    """Keep a new experiment with its first version; without a hash key of its own it is hashed by its id."""
     session.add(row)
     session.flush()
-    row.hash_key = str(row.id)  # DESIGN 5: the decimal id, for rows made by POST /experiments
+    row.hash_key = row.hash_key or str(row.id)  # DESIGN 5: the decimal id, for rows made by POST /experiments
     session.add(
         ExperimentVersion(
             experiment_id=row.id, version=1, spec_json=row.spec_json, spec_hash=row.spec_hash, created_at=now, created_by=actor.name
@@ -134,6 +136,8 @@ def change_status(session: Session, reference: str, status: str, *, actor: Actor
         row.ended_at = now
     elif status == "decided":
         row.decided_at = now
+    if status in {"stopped", "completed", "archived"}:
+        release_slots(session, row.id, now=now)
     row.status = status
     row.updated_at = now
     record_change(

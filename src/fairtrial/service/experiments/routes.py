@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query
 
 from fairtrial.service.dependencies import AsDeveloper, AsViewer, DbRead, DbWrite, Now
 from fairtrial.service.experiments import lifecycle
+from fairtrial.service.experiments.creation import NewExperiment, create
 from fairtrial.service.experiments.schemas import (
-    ExperimentCreate,
     ExperimentDetail,
     ExperimentList,
     ExperimentOut,
@@ -24,9 +24,9 @@ router = APIRouter(prefix="/experiments", tags=["experiments"])
 
 
 @router.post("", status_code=201, response_model=ExperimentOut)
-def create_experiment(db: DbWrite, actor: AsDeveloper, now: Now, body: ExperimentCreate) -> ExperimentOut:
-    """Create a holdout experiment as a draft (HO-01)."""
-    return as_out(lifecycle.create_holdout(db, body, actor=actor, now=now))
+def create_experiment(db: DbWrite, actor: AsDeveloper, now: Now, body: NewExperiment) -> ExperimentOut:
+    """Create an experiment as a draft: a holdout from its form (HO-01), or any randomised kind from its spec."""
+    return as_out(create(db, body, actor=actor, now=now))
 
 
 @router.get("", response_model=ExperimentList)

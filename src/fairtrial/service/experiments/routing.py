@@ -16,6 +16,12 @@ from fairtrial.service.experiments.holdout import CONTROL, TREATMENT
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.storage.tables import Experiment, Holdout, Layer, LayerSlots
 
+HOLDOUT_KEY = "holdout"
+"""What is hashed as the global holdout (I.b)."""
+
+CHANGES = "changes"
+"""Beside the stored ranges: how often they were changed, so that units may lie where the hash no longer puts them."""
+
 
 def stored_spec(row: Experiment) -> ExperimentSpec:
     """The spec that an experiment runs by."""
@@ -43,9 +49,16 @@ def ensure_routing(session: Session, row: Experiment) -> Routing:
 def change_shares(row: Experiment, routing: Routing, shares: Mapping[str, Share], *, now: dt.datetime) -> Routing:
     """Extend the stored ranges to other shares and keep them."""
     changed = routing.extended(shares)
-    row.allocation_json = pack(changed)
+    row.allocation_json = {**pack(changed), CHANGES: (row.allocation_json or {}).get(CHANGES, 0)}
+    mark_moved(row)
     row.updated_at = now
     return changed
+
+
+def mark_moved(row: Experiment) -> None:
+    """Say that the stored groups of some units may differ from what the hash says now, or do so no more."""
+    packed = row.allocation_json or {}
+    row.allocation_json = {**packed, CHANGES: packed.get(CHANGES, 0) + 1}
 
 
 def first_allocation(row: Experiment) -> Allocation:
@@ -78,6 +91,6 @@ def current_gate(session: Session, experiment_id: int) -> Gate:
         layers[layer.id] = layer
         slots.setdefault(layer.id, []).append(SlotRange(place.low, place.high))
     return Gate(
-        holdout=None if holdout is None else GlobalHoldout(name=f"holdout/{holdout.id}", salt=holdout.salt, share=holdout.share),
-        places=tuple(LayerPlace(layer=f"layer/{key}", salt=layers[key].salt, slots=tuple(found)) for key, found in slots.items()),
+        holdout=None if holdout is None else GlobalHoldout(name=HOLDOUT_KEY, salt=holdout.salt, share=holdout.share),
+        places=tuple(LayerPlace(layer=f"meg-{key}", salt=layers[key].salt, slots=tuple(found)) for key, found in slots.items()),
     )

@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from fairtrial.service.bodies import Body, Share, Text, Time, iso
 
 Status = Literal["draft", "running", "stopped", "completed", "decided", "archived"]
+
+
+LONGEST_WINDOW_DAYS = 3650
+
+
+def check_policy(policy: dict[str, Any]) -> dict[str, Any]:
+    """A policy whose conversion window, if it sets one, is a number of days.
+
+    Raises:
+        ValueError: It is not.
+    """
+    days = policy.get("conversion_window_days")
+    if days is not None and (isinstance(days, bool) or not isinstance(days, int | float) or not 0 <= days <= LONGEST_WINDOW_DAYS):
+        raise ValueError(f"conversion_window_days must lie in [0, {LONGEST_WINDOW_DAYS}], got {str(days)[:40]}")
+    return policy
+
+
+Policy = Annotated[dict[str, Any], AfterValidator(check_policy)]
+"""Rules of an experiment; `conversion_window_days` is read."""
 
 
 class PlanInputs(BaseModel):
@@ -38,7 +57,7 @@ class ExperimentCreate(Body, PlanInputs):
     source_type: Text | None = None
     source_id: Text | None = None
     segment: dict[str, Any] | None = None
-    policy: dict[str, Any] | None = None
+    policy: Policy | None = None
     guardrails: dict[str, Any] | None = None
     setup_source: Text | None = None
     assignment_unit: Text = "profile"

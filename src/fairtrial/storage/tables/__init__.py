@@ -11,7 +11,7 @@ from fairtrial.storage.tables.experiments import (
     Layer,
     LayerSlots,
 )
-from fairtrial.storage.tables.operations import Alert, ApiKey, AuditEntry, ConnectorConfig, JobRun, Lease, OutboxMessage
+from fairtrial.storage.tables.operations import Alert, ApiKey, AuditEntry, ChangeCounter, ConnectorConfig, JobRun, Lease, OutboxMessage
 from fairtrial.storage.tables.population import (
     Conversion,
     Event,
@@ -30,6 +30,7 @@ __all__ = [
     "ApiKey",
     "AuditEntry",
     "Base",
+    "ChangeCounter",
     "ConnectorConfig",
     "Conversion",
     "Event",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fairtrial.storage.tables.base import Base
@@ -153,6 +153,7 @@ class Holdout(Base):
     """A global holdout: a share of units kept out of every experiment; one is active at a time."""
 
     __tablename__ = "holdouts"
+    __table_args__ = (Index("uq_holdouts_active", "active", unique=True, sqlite_where=text("active"), postgresql_where=text("active")),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]

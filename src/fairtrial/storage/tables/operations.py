@@ -49,6 +49,15 @@ class AuditEntry(Base):
     request_id: Mapped[str | None]
 
 
+class ChangeCounter(Base):
+    """How often something was changed, so that other processes see cheaply that their copy of it is old."""
+
+    __tablename__ = "change_counters"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int]
+
+
 class Lease(Base):
     """Who may run a job now; free once it has expired."""
 

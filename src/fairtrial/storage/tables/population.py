@@ -58,7 +58,10 @@ class ExperimentAssignment(Base):
     """The stored group of a profile, which wins over any new hash (G-9)."""
 
     __tablename__ = "experiment_assignments"
-    __table_args__ = (UniqueConstraint("experiment_id", "profile_id"),)
+    __table_args__ = (
+        UniqueConstraint("experiment_id", "profile_id"),
+        Index(None, "experiment_id", "group", "source", "assigned_at"),  # counts units without reading them
+    )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"))
@@ -119,7 +122,7 @@ class Event(Base):
 
 
 class ForcedVariant(Base):
-    """A unit that is shown a chosen variant for QA and left out of analysis."""
+    """A unit that is shown a chosen variant for QA and left out of analysis, also after it is lifted."""
 
     __tablename__ = "forced_variants"
     __table_args__ = (UniqueConstraint("experiment_id", "unit"),)
@@ -130,6 +133,8 @@ class ForcedVariant(Base):
     arm: Mapped[str]
     created_by: Mapped[str]
     created_at: Mapped[dt.datetime]
+    lifted_at: Mapped[dt.datetime | None]
+    """When the unit was given back to chance; it saw another variant, so it stays out of analysis."""
 
 
 class RetentionRule(Base):

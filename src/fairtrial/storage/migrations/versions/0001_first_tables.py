@@ -51,6 +51,12 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_audit_log_object_type_object_id"), ["object_type", "object_id"], unique=False)
 
     op.create_table(
+        "change_counters",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("value", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_change_counters")),
+    )
+    op.create_table(
         "connector_configs",
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("config_json", Json, nullable=False),
@@ -143,6 +149,11 @@ def upgrade() -> None:
         sa.Column("ended_at", UtcTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_holdouts")),
     )
+    with op.batch_alter_table("holdouts", schema=None) as batch_op:
+        batch_op.create_index(
+            "uq_holdouts_active", ["active"], unique=True, sqlite_where=sa.text("active"), postgresql_where=sa.text("active")
+        )
+
     op.create_table(
         "job_runs",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -259,6 +270,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_experiment_assignments")),
         sa.UniqueConstraint("experiment_id", "profile_id", name=op.f("uq_experiment_assignments_experiment_id_profile_id")),
     )
+    with op.batch_alter_table("experiment_assignments", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_experiment_assignments_experiment_id_group_source_assigned_at"),
+            ["experiment_id", "group", "source", "assigned_at"],
+            unique=False,
+        )
+
     op.create_table(
         "experiment_exposures",
         sa.Column("id", RowId, nullable=False),
@@ -340,6 +358,7 @@ def upgrade() -> None:
         sa.Column("arm", sa.String(), nullable=False),
         sa.Column("created_by", sa.String(), nullable=False),
         sa.Column("created_at", UtcTime(), nullable=False),
+        sa.Column("lifted_at", UtcTime(), nullable=True),
         sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], name=op.f("fk_forced_variants_experiment_id_experiments")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_forced_variants")),
         sa.UniqueConstraint("experiment_id", "unit", name=op.f("uq_forced_variants_experiment_id_unit")),
@@ -376,6 +395,9 @@ def downgrade() -> None:
     op.drop_table("experiment_outcomes")
     op.drop_table("experiment_looks")
     op.drop_table("experiment_exposures")
+    with op.batch_alter_table("experiment_assignments", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_experiment_assignments_experiment_id_group_source_assigned_at"))
+
     op.drop_table("experiment_assignments")
     with op.batch_alter_table("alerts", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_alerts_experiment_id"))
@@ -397,6 +419,9 @@ def downgrade() -> None:
         batch_op.drop_index("uq_job_runs_task_due_at")
 
     op.drop_table("job_runs")
+    with op.batch_alter_table("holdouts", schema=None) as batch_op:
+        batch_op.drop_index("uq_holdouts_active", sqlite_where=sa.text("active"), postgresql_where=sa.text("active"))
+
     op.drop_table("holdouts")
     with op.batch_alter_table("experiments", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_experiments_status"))
@@ -409,6 +434,7 @@ def downgrade() -> None:
 
     op.drop_table("conversions")
     op.drop_table("connector_configs")
+    op.drop_table("change_counters")
     with op.batch_alter_table("audit_log", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_audit_log_object_type_object_id"))
         batch_op.drop_index(batch_op.f("ix_audit_log_at"))

@@ -1,0 +1,1 @@
+"""Exposures, outcomes and events, as they come in from other systems."""

@@ -1,0 +1,1 @@
+"""API keys over HTTP: made, listed, changed and revoked by an ADMIN."""

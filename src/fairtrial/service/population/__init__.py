@@ -1,0 +1,1 @@
+"""The population: profiles, touchpoints and conversions, loaded in batches or from files."""
