@@ -40,8 +40,8 @@ def test_the_required_golden_values():
 
 
 def test_every_declared_correction_is_offered():
-    """Dunnett's needs more than p-values and lives in `many_to_one`."""
-    assert set(get_args(Correction)) - {"dunnett"} <= set(METHODS)
+    """Dunnett's and the weighted one need more than p-values: `many_to_one`, and `adjust_weighted_bonferroni`."""
+    assert set(get_args(Correction)) - {"dunnett", "weighted-bonferroni"} <= set(METHODS)
 
 
 @pytest.mark.parametrize("method", STATSMODELS)

@@ -11,7 +11,7 @@ import typer
 
 from fairtrial.cli.files import write_text
 from fairtrial.cli.options import Json
-from fairtrial.cli.output import out, print_json, steps, talk
+from fairtrial.cli.output import out, print_json, say, steps
 from fairtrial.errors import UsageError
 from fairtrial.reports.calibration import overview_table, receipt_page, receipt_plot, render_receipt
 from fairtrial.simulation.calibration import StudyResult, all_studies, run_study, study_named
@@ -26,8 +26,10 @@ def calibrate(
         list[str] | None, typer.Argument(help="Names of studies; default: all of them. --list names them.", show_default=False)
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the experiments.")] = False,
-    runs: Annotated[int | None, typer.Option("--runs", min=200, help="Experiments a case, 200 or more, whatever one costs.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the random numbers: the same seed gives the same answer.")] = 1,
+    runs: Annotated[
+        int | None, typer.Option("--runs", min=200, max=10_000_000, help="Experiments a case, 200 or more, whatever one costs.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random numbers: the same seed gives the same answer.")] = 1,
     folder: Annotated[Path | None, typer.Option("--out", help="Write a page and a plot a method to this folder.")] = None,
     names: Annotated[bool, typer.Option("--list", help="Name the studies there are, and run none.")] = False,
     as_json: Json = False,
@@ -50,7 +52,7 @@ def calibrate(
                 write_text(folder / f"{study.method}.svg", receipt_plot(result))
     if folder is not None and methods is None:
         write_overview(folder / OVERVIEW, results)
-        talk().print(f"Receipts: {folder}", highlight=False)
+        say("Receipts:", str(folder))
     if as_json:
         print_json({"studies": [msgspec.to_builtins(result) for result in results]})
     else:
@@ -66,7 +68,7 @@ def _list(*, as_json: bool) -> None:
         return
     width = max(len(name) for name in studies)
     for name, study in studies.items():
-        out().print(f"{name:<{width}}  {study.title}", highlight=False, markup=False)
+        out().print(f"{name:<{width}}  {study.title}", highlight=False, markup=False, soft_wrap=True)
 
 
 def write_overview(path: Path, results: list[StudyResult]) -> None:

@@ -23,7 +23,7 @@ from fairtrial.stats.bayes.stopping import LossRule, simulate_loss_stopping
 from fairtrial.stats.contrast import linear_contrast
 from fairtrial.stats.proportions import ProportionContrast
 from fairtrial.stats.sequential.boundaries import GroupSequentialDesign, actual_boundaries
-from fairtrial.stats.sequential.confidence_sequences import Mixture, always_valid_difference
+from fairtrial.stats.sequential.confidence_sequences import Mixture, always_valid_difference, always_valid_lift
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -31,6 +31,8 @@ Reader = Callable[[ArmContrast, float], tuple[Booleans, Booleans]]
 """From contrasts (runs, looks) and the true effect: whether each look rejects 0, and whether its interval holds the truth."""
 
 CHUNK = 3_000_000
+RATE = 0.05
+"""Of outcomes of 0 or 1, in the control."""
 
 
 def look_studies() -> tuple[Study, ...]:
@@ -56,6 +58,7 @@ def look_studies() -> tuple[Study, ...]:
         _group("group_sequential_pocock", "Group-sequential looks, Pocock spending", "lan-demets-pocock", planned),
         _always("msprt", "Always-valid test (normal mixture)", any_look, _mixture),
         _always("confidence_sequence", "Asymptotic confidence sequence", any_look, _sequence),
+        _always("lift_sequence", "Asymptotic confidence sequence of a relative lift", any_look, _lifts),
         _expected_loss(),
     )
 
@@ -77,14 +80,14 @@ class _Growing:
     def effect(self) -> float:
         """Seen at the last look, and there alone, with power 80%."""
         shape = self.shape
-        sd = float(np.sqrt(0.05 * 0.95)) if shape is None else MOMENTS[shape][1]
+        sd = float(np.sqrt(RATE * (1.0 - RATE))) if shape is None else MOMENTS[shape][1]
         return POWERED * sd * float(np.sqrt(2.0 / max(self.units)))
 
     def contrasts(self, runs: int, rng: np.random.Generator, effect: float) -> ArmContrast:
         """Treatment against control at every look, shape (runs, looks)."""
         if self.shape is None:
             new = np.diff((0, *self.units))
-            control, treatment = (np.cumsum(rng.binomial(new, rate, (runs, new.size)), axis=1) for rate in (0.05, 0.05 + effect))
+            control, treatment = (np.cumsum(rng.binomial(new, rate, (runs, new.size)), axis=1) for rate in (RATE, RATE + effect))
             n = np.broadcast_to(np.array(self.units, dtype=np.float64), control.shape)
             return ProportionContrast(
                 successes_control=control.astype(np.float64),
@@ -212,6 +215,16 @@ def _sequence(growing: _Growing) -> Reader:
     def read(contrast: ArmContrast, truth: float) -> tuple[Booleans, Booleans]:
         found = always_valid_difference(contrast, mixture=Mixture(n_opt=2.0 * growing.units[-1]), alpha=ALPHA)
         return np.nan_to_num(found.p_value, nan=1.0) < ALPHA, ~((found.low > truth) | (found.high < truth))
+
+    return read
+
+
+def _lifts(growing: _Growing) -> Reader:
+    mean = RATE if growing.shape is None else MOMENTS[growing.shape][0]
+
+    def read(contrast: ArmContrast, truth: float) -> tuple[Booleans, Booleans]:
+        found = always_valid_lift(contrast, mixture=Mixture(n_opt=2.0 * growing.units[-1]), alpha=ALPHA)
+        return np.nan_to_num(found.p_value, nan=1.0) < ALPHA, ~((found.low > truth / mean) | (found.high < truth / mean))
 
     return read
 

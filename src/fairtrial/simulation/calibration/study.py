@@ -30,16 +30,18 @@ from fairtrial.simulation.monte_carlo import Measured, share_of
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 CaseVerdict = Literal["keeps", "conservative", "strays", "broken"]
-Cost = Literal["cheap", "dear", "dearest"]
+Cost = Literal["cheap", "dear", "dearer", "dearest"]
 
 BOUNDS_ALPHA = 0.01
 RIGHT, USABLE, WASTEFUL = 1.1, 1.5, 0.5
 RUNS: dict[tuple[Cost, bool], int] = {
     ("cheap", False): 20_000,
     ("dear", False): 3_000,
+    ("dearer", False): 1_000,
     ("dearest", False): 400,
     ("cheap", True): 2_000,
     ("dear", True): 300,
+    ("dearer", True): 100,
     ("dearest", True): 50,
 }
 """Experiments a case, by what one costs and whether the study is to be quick."""
@@ -68,7 +70,7 @@ class Case:
         name: Short name, unique in the study.
         words: What it is, for people.
         simulate: Takes a number of runs and a source of randomness.
-        cost: `dear` where a run cannot be vectorised, `dearest` where it resamples.
+        cost: `dear` where a run cannot be vectorised, `dearer` where it is a fit or two, `dearest` where it resamples, filters or searches.
     """
 
     name: str
