@@ -151,8 +151,8 @@ def test_a_database_that_is_gone_gives_503(service):
     with service.database.writing() as session:
         session.execute(text("ALTER TABLE experiment_outcomes RENAME TO away"))
         session.execute(text("ALTER TABLE events RENAME TO away_too"))
-    assert convert(service, *OUTCOMES).status_code in {500, 503}
-    assert service.post("/api/v1/events", {"events": [{"event_id": "a", "unit": "u", "name": "n"}]}).status_code in {500, 503}
+    assert convert(service, *OUTCOMES).status_code == 503
+    assert service.post("/api/v1/events", {"events": [{"event_id": "a", "unit": "u", "name": "n"}]}).status_code == 503
     with service.database.writing() as session:
         session.execute(text("ALTER TABLE away RENAME TO experiment_outcomes"))
         session.execute(text("ALTER TABLE away_too RENAME TO events"))

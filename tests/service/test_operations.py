@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import threading
 import time
+from contextlib import closing
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -26,7 +27,8 @@ from throwaway_postgres import WHEEL
 from fairtrial.client import Client
 from fairtrial.errors import AccessError, ConflictError, ConnectorError, UnknownNameError, UsageError
 from fairtrial.service import Settings
-from fairtrial.storage import downgrade, open_database
+from fairtrial.storage import differences, downgrade, open_database
+from fairtrial.storage.backup import back_up, restore
 from fairtrial.storage.tables import ExperimentAssignment
 
 ROOT = Path(__file__).parent.parent.parent
@@ -83,7 +85,8 @@ def test_a_client_that_hangs_up_half_way_leaves_nothing_behind(store_url, tmp_pa
                 kind = "application/x-ndjson" if path.endswith("upload") else "application/json"
                 line.sendall(f"{head}Content-Type: {kind}\r\nContent-Length: {len(sent)}\r\n\r\n".encode() + sent[: len(sent) // 2])
         started = time.monotonic()
-        after = httpx.post(f"{address}/api/experiments/1/assign", content=body, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        after = httpx.post(f"{address}/api/experiments/1/assign", content=body, headers=headers, timeout=30)
         assert (after.status_code, after.json()["new"]) == (200, 500), "nothing of the broken ones was stored"
         assert time.monotonic() - started < 20
     assert count(store_url) == 500
@@ -222,16 +225,18 @@ def test_a_backup_is_made_while_it_is_used_and_restored_elsewhere(tmp_path):
         stop.set()
         writer.join(60)
         assert done.returncode == 0, done.stderr
-        assert fairtrial("db", "backup", "--file", str(copy), "--database", url).returncode == 2, "never over another"
     restored = fairtrial("db", "restore", "--file", str(copy), "--database", elsewhere, "--json")
     assert restored.returncode == 0, restored.stderr
     rows = count(elsewhere)
     assert rows >= 1000
     assert (rows - 1000) % 200 == 0, "one moment: no half batch"
-    again = fairtrial("db", "restore", "--file", str(copy), "--database", elsewhere)
-    assert again.returncode != 0
-    assert "empty database" in again.stderr
-    assert fairtrial("db", "check", "--database", elsewhere).returncode == 0
+    opened = open_database(elsewhere)
+    with pytest.raises(ConflictError, match="empty database"):
+        restore(opened, copy)
+    with pytest.raises(UsageError, match="new file"):
+        back_up(opened, copy)
+    assert differences(opened) == []
+    opened.close()
     with real_service(tmp_path, elsewhere) as (address, _, _), Client(address, token) as client:
         assert client.experiment(made["id"])["name"] == HOLDOUT["name"], "the old key opens the new place"
 
@@ -239,16 +244,19 @@ def test_a_backup_is_made_while_it_is_used_and_restored_elsewhere(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not a database", b"SQLite format 3\x00" + b"\x00" * 500])
 def test_what_is_no_backup_is_not_restored(tmp_path, content):
     (tmp_path / "bad.db").write_bytes(content)
-    done = fairtrial("db", "restore", "--file", str(tmp_path / "bad.db"), "--database", f"sqlite:///{tmp_path}/new.db")
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    database = open_database(f"sqlite:///{tmp_path}/new.db")
+    with pytest.raises(UsageError, match="must be"):
+        restore(database, tmp_path / "bad.db")
+    database.close()
 
 
 def test_a_database_of_somebody_else_is_not_restored(tmp_path):
-    with sqlite3.connect(tmp_path / "theirs.db") as theirs:
+    with closing(sqlite3.connect(tmp_path / "theirs.db")) as theirs:
         theirs.execute("CREATE TABLE t (x)")
-    done = fairtrial("db", "restore", "--file", str(tmp_path / "theirs.db"), "--database", f"sqlite:///{tmp_path}/new.db")
-    assert done.returncode == 2
+    database = open_database(f"sqlite:///{tmp_path}/new.db")
+    with pytest.raises(UsageError, match="ours"):
+        restore(database, tmp_path / "theirs.db")
+    database.close()
 
 
 def test_postgres_is_backed_up_and_restored_by_its_own_tools(postgres_url, tmp_path):
@@ -306,8 +314,18 @@ def test_the_container_files_name_settings_that_exist_and_run_without_rights():
 # The client
 
 
+def through(service) -> httpx.BaseTransport:
+    """Carries a client's requests to the application of this process."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        got = service.client.request(request.method, str(request.url), content=request.content, headers=dict(request.headers))
+        return httpx.Response(got.status_code, headers=dict(got.headers), content=got.content)
+
+    return httpx.MockTransport(answer)
+
+
 def test_the_client_says_errors_as_the_library_does(service):
-    client = Client("http://testserver", service.tokens["DEVELOPER"], transport=service.client._transport)
+    client = Client("http://testserver", service.tokens["DEVELOPER"], transport=through(service))
     made = client.create_experiment(**HOLDOUT)
     assert (made["id"], made["plan"]["total_sample_size"]) == (1, 25999)
     assert client.assign(1, ["user_001", "user_002", "user_003"])["treatment"] == 3
@@ -319,12 +337,12 @@ def test_the_client_says_errors_as_the_library_does(service):
         client.create_experiment("x", start_at="2026-03-02", end_at="2026-03-01")
     with pytest.raises(AccessError):
         client.keys()
-    admin = Client("http://testserver", service.tokens["ADMIN"], transport=service.client._transport)
+    admin = Client("http://testserver", service.tokens["ADMIN"], transport=through(service))
     assert len(list(admin.audit(limit=1, object_type="experiment"))) > 1, "page after page"
     assert admin.export_unit("user_001")["rows"] == 1
     assert admin.erase_unit("user_001")["total"] == 1
     with pytest.raises(AccessError):
-        Client("http://testserver", "ft_0_0", transport=service.client._transport).experiments()
+        Client("http://testserver", "ft_0_0", transport=through(service)).experiments()
 
 
 def test_the_client_waits_as_it_is_told_and_sends_what_may_be_sent_again():

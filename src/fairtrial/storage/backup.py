@@ -44,7 +44,7 @@ def back_up(database: Database, file: Path) -> int:
     unfinished = file.with_name(f".{file.name}.unfinished")
     try:
         with _driver_of(database) as source, closing(sqlite3.connect(unfinished)) as copy:
-            source.backup(copy, pages=2_000)
+            source.backup(copy)  # in one step: in several, each write of others would make it begin again
             _check(copy, unfinished)
         unfinished.replace(file)
     except (sqlite3.Error, OSError) as error:
@@ -90,10 +90,17 @@ def _must_be_sqlite(database: Database) -> None:
 
 @contextmanager
 def _opened(file: Path) -> Generator[sqlite3.Connection]:
-    if not file.is_file() or file.open("rb").read(len(FIRST_BYTES)) != FIRST_BYTES:
+    if not _is_sqlite(file):
         raise UsageError(f"A backup must be a file of SQLite, {file} is none.", hint="fairtrial db backup --file FILE")
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as copy:
         yield copy
+
+
+def _is_sqlite(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(len(FIRST_BYTES)) == FIRST_BYTES
 
 
 @contextmanager

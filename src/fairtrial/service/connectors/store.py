@@ -98,6 +98,7 @@ def drop_connection(session: Session, name: str, *, actor: Actor, now: dt.dateti
         return False
     before = describe_connection(session, name)
     session.delete(row)
+    session.flush()
     record_change(session, actor=actor, now=now, action="connector.disconnect", on=("connector", name), before=before)
     return True
 
