@@ -22,7 +22,9 @@ ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 class Settings(BaseSettings):
     """Settings of the service; each is read from `FAIRTRIAL_<NAME>`."""
 
-    model_config = SettingsConfigDict(env_prefix="FAIRTRIAL_", extra="ignore", frozen=True, env_nested_delimiter="__", use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FAIRTRIAL_", extra="ignore", frozen=True, env_nested_delimiter="__", use_attribute_docstrings=True
+    )
 
     database_url: SecretStr = SecretStr(DEFAULT_URL)
     """`sqlite:///file.db` or `postgresql://user:password@host/name`."""
