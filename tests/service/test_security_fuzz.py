@@ -55,7 +55,7 @@ BAD_BODIES = [
     b"[]",
     b"null",
     b"1",
-    b'"text"',
+    b'"te\\u0000xt"',
     b"true",
     b"\xff\xfe{}",
     b"\xef\xbb\xbf{",
@@ -73,6 +73,9 @@ BAD_BODIES = [
     b'{"\\ud800": 1, "name": "\\ud800", "unit": "\\ud800", "status": "\\ud800", "days": "\\ud800", "profile_ids": ["\\ud800"]}',
     b"\x00" * 100,
 ]
+
+UNITS = {"user_id"}
+"""Parts of a path that take a unit, whose id may be nearly any text."""
 
 BAD_VALUES: list[object] = ["\x00", "a\x00b", 10**400, -(2**63) - 1, {"\x00": {}}, [[[[[[[[[]]]]]]]]], "'; DROP TABLE api_keys; --\x00"]
 
@@ -105,7 +108,7 @@ def fields_of(document: dict, operation: dict) -> list[str] | None:
 
 def spoil(rng: random.Random, method: str, path: str, fields: list[str] | None) -> tuple[str, str, bytes]:
     """One bad request."""
-    in_path = "{" in path and rng.random() < 0.5
+    in_path = bool(set(re.findall(r"{(\w+)", path)) - UNITS) and rng.random() < 0.5
     address = re.sub(r"{[^}]+}", lambda _: rng.choice(BAD_IDS) if in_path else "1", path)
     body = b"{}"
     if fields is not None and rng.random() < 0.5:
