@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 import sys
 from typing import Annotated, Literal
 
@@ -9,6 +12,9 @@ import typer
 import uvicorn
 from sqlalchemy import func, select
 
+from fairtrial.cli.options import Json
+from fairtrial.cli.output import print_data
+from fairtrial.errors import ConnectorError
 from fairtrial.service import create_app
 from fairtrial.service.logs import set_up_logs
 from fairtrial.service.settings import read_settings
@@ -23,6 +29,7 @@ def serve(
         Literal["on", "off"] | None, typer.Option(help="`off` lets every caller on this machine do everything: for trying it out.")
     ] = None,
     database: Annotated[str | None, typer.Option(help="sqlite:///FILE or postgresql://...; better set FAIRTRIAL_DATABASE_URL.")] = None,
+    as_json: Json = False,
 ) -> int:
     """Start the service; stop it with Ctrl-C, what is under way is finished first."""
     settings = read_settings(host=host, port=port, auth_mode=auth, database_url=database)
@@ -38,15 +45,34 @@ def serve(
         elif not keys:
             print("No API key exists yet. Make the first: fairtrial token create --role ADMIN", file=sys.stderr)
         app = create_app(settings, database=opened)
-        uvicorn.run(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=30,
-            server_header=False,
-        )
+        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=30, server_header=False)
+        with _listen(settings.host, settings.port) as listening:
+            address = _address(listening)
+            if as_json:
+                said = {"address": address, "database": opened.safe_url, "auth_mode": settings.auth_mode, "api_keys": keys}
+                print_data(json.dumps(said))
+            print(f"Listening on {address} - its API is described at {address}/docs", file=sys.stderr)
+            uvicorn.Server(config).run(sockets=[listening])
     finally:
         opened.close()
     return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections from now on.
+
+    Raises:
+        ConnectorError: The address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConnectorError(
+            f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}.", hint="Choose another --port; 0 takes a free one."
+        ) from error
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
