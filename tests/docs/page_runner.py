@@ -5,7 +5,8 @@
 - `console`: every `$ command` runs through the real program, in a terminal of 80 columns;
   the lines below it are what it must print. A line of `...` stands for any lines, `...` in a
   line for any text, and a command without lines may print what it likes. A command must
-  exit with 0 unless `$ echo $?` follows.
+  exit with 0 unless `$ echo $?` follows. A service started by `... &` is the real process, on
+  a free port that stands for the page's 8000; `curl` talks to it, and it ends with the page.
 - `yaml` without a title: part of a spec; with a small spec around it, it must be valid.
 - `sh`: what a reader does around the program; targets of make and extras must exist.
 """
@@ -22,11 +23,13 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -40,6 +43,9 @@ FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)\n(?P<text>
 TITLE = re.compile(r'title="([^"]+)"')
 PROGRAM = Path(sys.executable).parent / "fairtrial"
 STEP = "· "
+PORT = "127.0.0.1:8000"
+LISTENING = re.compile(r"^Listening on http://(\S+).*$", re.MULTILINE)
+START_SECONDS = 120
 BASE = {"key": "example", "arms": ["control", "treatment"], "metrics": [{"key": "converted", "kind": "proportion", "role": "primary"}]}
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -77,15 +83,18 @@ class Shell:
         installed: Whether `fairtrial` is the installed program, a process of its own, or its main function in this one.
     """
 
-    replace: Mapping[str, str] = field(default_factory=dict[str, str])
+    replace: dict[str, str] = field(default_factory=dict[str, str])
     installed: bool = False
     code: int = 0
+    started: list[subprocess.Popen[str]] = field(default_factory=list["subprocess.Popen[str]"])
 
     def run(self, command: str) -> str:
         """What the command prints; talk about steps is left out."""
         for shown, real in self.replace.items():
             command = command.replace(shown, real)
         words = shlex.split(command, comments=True)
+        if words[-1] == "&":
+            return self._start(words[1:-1])
         target = None
         if len(words) > 2 and words[-2] == ">":
             target, words = Path(words[-1]), words[:-2]
@@ -97,6 +106,31 @@ class Shell:
         for shown, real in self.replace.items():
             printed, told = printed.replace(real, shown), told.replace(real, shown)
         return printed + told
+
+    def _start(self, arguments: list[str]) -> str:
+        """Start a service behind the page; what it says until it listens."""
+        process = subprocess.Popen([PROGRAM, *arguments, "--port", "0"], stderr=subprocess.PIPE, text=True)
+        self.started.append(process)
+        said, until = "", time.monotonic() + START_SECONDS
+        assert process.stderr is not None
+        while not (found := LISTENING.search(said)):
+            line = process.stderr.readline()
+            assert line, f"the service ended with {process.wait()}:\n{said}"
+            assert time.monotonic() < until, f"the service was not ready in {START_SECONDS} s"
+            said += line
+        self.replace[PORT] = found[1]
+        threading.Thread(target=_drain, args=(process.stderr,), daemon=True).start()  # a full pipe would stop it
+        return said.replace(found[1], PORT)
+
+    def close(self) -> None:
+        """End what was started."""
+        for process in self.started:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def _call(self, words: list[str]) -> tuple[str, str]:
         program, arguments = words[0], words[1:]
@@ -113,6 +147,11 @@ class Shell:
                 self.code = _exit_code(lambda: main(arguments))
             elif program == "python":
                 self.code = _exit_code(lambda: runpy.run_path(arguments[0], run_name="__main__"))
+            elif program == "curl":
+                done = subprocess.run(words, capture_output=True, text=True, check=False)
+                out.write(done.stdout if done.stdout.endswith("\n") else f"{done.stdout}\n")
+                err.write(done.stderr)
+                self.code = done.returncode
             elif program == "cat":
                 self.code = 0
                 out.write("".join(Path(name).read_text(encoding="utf-8") for name in arguments))
@@ -120,8 +159,13 @@ class Shell:
                 self.code = 0
                 out.write("".join(f"{path.name}\n" for path in sorted(Path(*arguments).iterdir())))
             else:
-                raise AssertionError(f"a page may run fairtrial, python, cat, ls and echo $?, not {program!r}")
+                raise AssertionError(f"a page may run fairtrial, curl, python, cat, ls and echo $?, not {program!r}")
         return out.getvalue(), err.getvalue()
+
+
+def _drain(stream: IO[str]) -> None:
+    with stream:
+        stream.read()
 
 
 def _exit_code(call: Callable[[], object]) -> int:
@@ -177,8 +221,8 @@ def run_page(
     Returns:
         How many commands and pieces of Python were run.
     """
-    shell, names, ran = Shell(replace=replace or {}, installed=installed), {"__name__": "__main__"}, 0
-    with contextlib.chdir(folder), terminal():
+    shell, names, ran = Shell(replace=dict(replace or {}), installed=installed), {"__name__": "__main__"}, 0
+    with contextlib.chdir(folder), terminal(), contextlib.closing(shell):
         for block in blocks_of(page):
             if not any(text in block.text for text in without):
                 ran += run_block(block, shell, names)
@@ -190,7 +234,8 @@ def terminal() -> Iterator[None]:
     """A terminal of 80 columns, without settings of this machine."""
     before = dict(os.environ)
     os.environ["COLUMNS"] = COLUMNS
-    os.environ.pop("FAIRTRIAL_CATALOG", None)
+    for name in [name for name in os.environ if name.startswith("FAIRTRIAL_")]:
+        del os.environ[name]
     try:
         yield
     finally:

@@ -64,7 +64,7 @@ def test_the_readme_names_exactly_two_commands_to_set_up():
 
 def test_the_readme_promises_nothing_of_outside_hosts():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert re.findall(r"https?://", text) == []
+    assert re.findall(r"https?://(?!127\.0\.0\.1:8000)", text) == []
     assert "![" not in text
 
 

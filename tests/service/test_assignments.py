@@ -137,6 +137,29 @@ def test_a_file_of_profiles_is_assigned_by_its_type(holdout):
     assert upload(holdout, b"\xef\xbb\xbf" + table.encode(), "text/csv; charset=utf-8").json()["new"] == 2
 
 
+def test_groups_drawn_elsewhere_are_stored_as_they_come_and_win_over_the_hash(holdout):
+    """G-9, HO-24: a file may name a group beside each profile; every way to ask gives that one, OFREP too."""
+    table = "profile_id,group\nuser_001,control\nuser_002,treatment\nuser_001,control\n"
+    body = upload(holdout, table.encode(), "text/csv", assigned_at="2026-03-02T00:00:00Z").json()
+    assert (body["new"], body["treatment"], body["control"]) == (2, 1, 1)
+    lines = [json.dumps({"profile_id": "user_003", "group": "control"}), json.dumps("user_004")]
+    assert upload(holdout, "\n".join(lines).encode(), "application/x-ndjson").json()["groups"] == {"treatment": 1, "control": 1}
+    assert groups(holdout) == {"user_001": "control", "user_002": "treatment", "user_003": "control", "user_004": "treatment"}
+    assert holdout.post("/api/experiments/1/status", {"status": "running"}).status_code == 200
+    assert holdout.get("/api/experiments/1/assignments/user_001", role="DEVELOPER").json()["group"] == "control"
+    key = holdout.get("/api/experiments/1").json()["key"]
+    asked = {"context": {"targetingKey": "user_001"}}
+    assert holdout.post(f"/ofrep/v1/evaluate/flags/{key}", asked, role="VIEWER").json()["variant"] == "control"
+
+
+@pytest.mark.parametrize(("group", "said"), [("holdout", "must be one of"), ("", "names no group")])
+def test_a_group_that_is_no_arm_stores_nothing(holdout, group, said):
+    refused = upload(holdout, f"profile_id,group\na,control\nb,{group}\n".encode(), "text/csv")
+    assert refused.status_code == 422
+    assert said in refused.json()["detail"]
+    assert groups(holdout) == {}
+
+
 def test_a_file_with_bad_lines_stores_nothing_unless_they_may_be_skipped(holdout):
     file = b'"good"\n{"profile": 1}\n42\nnot json\n"a\\u0000b"\n'
     refused = upload(holdout, file, "application/x-ndjson")

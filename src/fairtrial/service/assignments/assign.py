@@ -45,32 +45,43 @@ def assign_units(
 ) -> StoredGroups:
     """Assign profiles; repeats count once.
 
+    As `place_units`, of profiles whose group is nowhere given.
+    """
+    return place_units(session, row, ((unit, None) for unit in profile_ids), asked, actor=actor, now=now)
+
+
+def place_units(
+    session: Session, row: Experiment, units: Iterable[tuple[str, str | None]], asked: Request, *, actor: Actor, now: dt.datetime
+) -> StoredGroups:
+    """Store the groups of profiles: the one drawn elsewhere where one is given, else the one that the hash gives.
+
     Args:
         session: A writing session.
         row: The experiment, locked.
-        profile_ids: The profiles, in any order, with repeats.
+        units: The profiles, in any order, with repeats, each with the group given for it or None.
         asked: How.
         actor: Who asks, for the audit log.
         now: The moment.
 
     Raises:
         ConflictError: The experiment takes no assignments now, or another rate is in use.
-        UsageError: The rate lies outside (0, 1).
+        UsageError: The rate lies outside (0, 1), or a group given is no arm of the experiment.
     """
     if row.status not in ASSIGNABLE:
         raise ConflictError(
             f"Experiment {row.key!r} is {row.status}; profiles are assigned in draft and running.", hint="Duplicate it to begin anew."
         )
     routing = _routing(session, row, asked, actor=actor, now=now)
+    decided = _Decided(routing)
     stored = store_assignments(
         session,
         row.id,
-        _decided(routing, profile_ids),
+        decided.each(units),
         assigned_at=asked.assigned_at or now,
         source=asked.source,
         rewrite=asked.force_reassign,
     )
-    if stored.moved:
+    if stored.moved or decided.given:
         mark_moved(row)
     if stored.new or stored.moved:
         record_change(
@@ -79,16 +90,29 @@ def assign_units(
             now=now,
             action="assignments.store",
             on=("experiment", row.id),
-            after={"new": stored.new, "moved": stored.moved, "source": asked.source},
+            after={"new": stored.new, "moved": stored.moved, "source": asked.source, "given": decided.given},
         )
     return stored
 
 
-def _decided(routing: Routing, profile_ids: Iterable[str]) -> Iterator[Unit]:
-    decide = routing.decide
-    for unit in profile_ids:
-        found = decide(unit)
-        yield unit, found.arm, found.reason
+class _Decided:
+    """Profiles with their groups, and how many of those were given."""
+
+    def __init__(self, routing: Routing) -> None:
+        self._routing = routing
+        self.given = 0
+
+    def each(self, units: Iterable[tuple[str, str | None]]) -> Iterator[Unit]:
+        decide, arms = self._routing.decide, set(self._routing.allocation.arms)
+        for unit, group in units:
+            if group is None:
+                found = decide(unit)
+                yield unit, found.arm, found.reason
+                continue
+            if group not in arms:
+                raise UsageError(f"The group of profile {unit!r} must be one of {sorted(arms)}, got {group!r}.", hint="Nothing was stored.")
+            self.given += 1
+            yield unit, group, None
 
 
 def _routing(session: Session, row: Experiment, asked: Request, *, actor: Actor, now: dt.datetime) -> Routing:

@@ -47,7 +47,7 @@ async def assign_file(
     assigned_at: Annotated[Time | None, Query()] = None,
     skip_bad: Annotated[bool, Query(description="Assign the good lines of a file with bad ones; else such a file stores nothing.")] = False,
 ) -> UploadOut:
-    """Assign the profiles of a file, any number of them: NDJSON or CSV, by its content type."""
+    """Assign the profiles of a file, any number of them: NDJSON or CSV, by its content type; a `group` drawn elsewhere is kept."""
     asked = assign.Request(treatment_rate=treatment_rate, assigned_at=assigned_at, source="upload")
     return UploadOut.model_validate(await upload.assign_upload(state, request, experiment, asked, skip_bad=skip_bad, actor=actor, now=now))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
+from contextlib import closing
 from typing import IO, Any
 
 from fastapi import Request as HttpRequest
@@ -11,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from fairtrial.errors import UsageError
 from fairtrial.service.access.roles import Actor
-from fairtrial.service.assignments.assign import Request, assign_units, counted
+from fairtrial.service.assignments.assign import Request, place_units, counted
 from fairtrial.service.assignments.files import SHOWN, FileForm, form_of, read_profiles
 from fairtrial.service.experiments.lifecycle import get_experiment
 from fairtrial.service.state import ServiceState
@@ -55,9 +56,9 @@ def _assign(
             f"{len(bad)} of {lines} lines are no profiles: {said}.", hint="Mend them, or send skip_bad=true; nothing was stored."
         )
     file.seek(0)
-    with state.database.writing() as session:
+    with closing(read_profiles(file, form, _left_out)) as profiles, state.database.writing() as session:
         row = get_experiment(session, reference, for_update=True)
-        found = assign_units(session, row, read_profiles(file, form, _left_out), asked, actor=actor, now=now)
+        found = place_units(session, row, profiles, asked, actor=actor, now=now)
     shown = [{"line": line, "reason": reason} for line, reason in bad[:SHOWN]]
     return {**counted(found), "lines": lines, "bad": len(bad), "bad_lines": shown}
 
