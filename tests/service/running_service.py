@@ -108,7 +108,7 @@ def real_service(folder: Path, url: str, *arguments: str, env: dict[str, str] | 
         log.close()
 
 
-def wait_until_ready(address: str, process: subprocess.Popen, seconds: float = 30.0) -> None:
+def wait_until_ready(address: str, process: subprocess.Popen, seconds: float = 120.0) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         assert process.poll() is None, f"the service ended with {process.returncode}"

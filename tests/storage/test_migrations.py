@@ -31,6 +31,30 @@ def test_up_check_down_and_up_again(database):
     assert upgrade(database) == newest_revision()
 
 
+PROMISED = {
+    "experiments": "segment_json policy_json guardrails_json config_id config_version",
+    "experiment_assignments": "id experiment_id profile_id group assigned_at",
+    "experiment_exposures": "id experiment_id profile_id exposure_ts campaign_id message_id",
+    "experiment_outcomes": "id experiment_id profile_id conversion_ts value",
+    "experiment_results": "id experiment_id computed_at uplift_abs uplift_rel ci_low ci_high p_value treatment_size control_size meta_json",
+    "profiles": "id age ltv",
+}
+
+
+def test_the_tables_have_the_columns_that_queries_of_others_rely_on(database):
+    """HO-22, HO-23, HO-35: names in the database itself, the unique keys and the indexes too."""
+    upgrade(database)
+    found = inspect(database.engine)
+    for table, columns in PROMISED.items():
+        assert set(columns.split()) <= {column["name"] for column in found.get_columns(table)}, table
+    unique = {table: [key["column_names"] for key in found.get_unique_constraints(table)] for table in PROMISED}
+    assert ["experiment_id"] in unique["experiment_results"]
+    assert ["experiment_id", "profile_id"] in unique["experiment_assignments"]
+    for table in ("experiment_exposures", "experiment_outcomes"):
+        keyed = [*unique[table], *(index["column_names"] for index in found.get_indexes(table))]
+        assert any(columns[:2] == ["experiment_id", "profile_id"] for columns in keyed), table
+
+
 def test_two_processes_may_upgrade_at_once(database):
     failures: list[Exception] = []
 
