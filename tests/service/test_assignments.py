@@ -6,6 +6,7 @@ import json
 import threading
 
 import pytest
+from sqlalchemy import event
 from test_experiments import HOLDOUT
 
 from fairtrial.service.incrementality import assign_profiles_deterministic, deterministic_assignment
@@ -158,6 +159,17 @@ def test_a_group_that_is_no_arm_stores_nothing(holdout, group, said):
     assert refused.status_code == 422
     assert said in refused.json()["detail"]
     assert groups(holdout) == {}
+
+
+def test_a_full_disk_under_an_upload_gives_503_and_stores_nothing(service):
+    """What the driver itself says while rows are loaded is a failure of the store too."""
+    service.post("/api/experiments", {**HOLDOUT})
+    engine = service.database.engine
+    engine.dispose()
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA temp.max_page_count = 4"))
+    refused = upload(service, "\n".join(f'"user_{i:09d}"' for i in range(20_000)).encode(), "application/x-ndjson")
+    assert (refused.status_code, refused.json()["code"]) == (503, "storage")
+    assert groups(service) == {}
 
 
 def test_a_file_with_bad_lines_stores_nothing_unless_they_may_be_skipped(holdout):

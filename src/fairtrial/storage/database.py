@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
@@ -146,7 +147,7 @@ def _translated() -> Generator[None]:
         raise
     except (DataError, OverflowError, UnicodeEncodeError) as error:  # a number too large, NUL or half a surrogate pair in a text
         raise UsageError("A value must be one that the database can hold: texts without NUL, numbers within 64 bits.") from error
-    except (DBAPIError, PoolTimeoutError) as error:
+    except (DBAPIError, PoolTimeoutError, sqlite3.OperationalError, psycopg.OperationalError) as error:  # the last two: bulk loads
         raise storage_error(error) from error
 
 
