@@ -10,7 +10,8 @@ import uuid
 import pytest
 from running_service import service_on
 
-from fairtrial.service.ingest.messages import event_key
+from fairtrial.service.ingest.messages import EventIn, event_key, event_keys, event_rows
+from fairtrial.storage.ingest import store_events
 from fairtrial.storage.tables import Event
 
 FIRST = {
@@ -21,6 +22,9 @@ FIRST = {
     "value": 120.5,
     "properties": {"currency": "EUR", "items": [1, 2], "用": None},
 }
+
+
+MARCH = dt.datetime(2026, 3, 5, tzinfo=dt.UTC)
 
 
 def send(service, *events):
@@ -99,6 +103,57 @@ def test_ids_of_events_are_uuids_or_any_text():
     keys = {event_key(text) for text in (*others, written)}
     assert len(keys) == len(others) + 1
     assert {len(key) for key in keys} == {16}
+
+
+def test_ids_read_together_are_those_read_one_by_one():
+    """HO-35: a batch of UUIDs is read at once; one that only looks like a UUID sends the batch the long way."""
+    plain = [str(uuid.UUID(int=i << 64 | i)) for i in range(50)]
+    odd = plain[0]
+    strange = [
+        "order-1",
+        odd[:-1] + "g",
+        odd[:-2] + " a",
+        odd[:-2] + "-a",
+        odd[:-2] + "  ",
+        odd[:8] + odd[9:] + "-",
+        odd[:-1] + "\u0661",
+        "用户",
+        odd + odd,
+        "",
+    ]
+    for batch in (
+        [],
+        plain,
+        [one.upper() for one in plain],
+        *([*plain, one] for one in strange),
+        strange,
+        [odd[:-2] + "-a", odd[:-2] + "-b"],
+    ):
+        assert event_keys(batch) == [event_key(one) for one in batch]
+    assert event_keys(plain) == [uuid.UUID(one).bytes for one in plain]
+
+
+def test_a_second_seen_before_is_read_no_looser(service):
+    """G-4: what follows the second is looked at each time, also where the second is remembered."""
+    assert send(service, FIRST).status_code == 200
+    for tail in (".12aZ", ".\u0661\u0662\u0663Z", " 123Z", ",12.Z", ".1 3Z", "Z ", ".12345-Z", "+25:00"):
+        refused = send(service, {**FIRST, "event_id": "x", "occurred_at": "2026-03-05T10:30:00" + tail})
+        assert refused.status_code == 422, tail
+    assert len(stored(service)) == 1
+
+
+def test_repeats_among_many_requests_count_in_the_first(stored_service):
+    """HO-35: requests of one transaction that share ids; some of them stored before."""
+    rows = [
+        event_rows([EventIn(event_id=f"e{i}", unit="u", name="n") for i in part], MARCH, clean=True)
+        for part in ((1, 2, 1), (2, 3), (3,), (4, 0))
+    ]
+    assert send(stored_service, {**numbered(1), "event_id": "e0"}).json()["stored"] == 1
+    with stored_service.database.writing() as session:
+        assert store_events(session, rows) == [2, 1, 0, 1]
+    with stored_service.database.writing() as session:
+        assert store_events(session, rows) == [0, 0, 0, 0]
+    assert len(stored(stored_service)) == 5
 
 
 def test_a_bad_event_is_named_and_stores_nothing(stored_service):

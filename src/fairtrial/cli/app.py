@@ -52,6 +52,7 @@ VERBS = {
     "db": Verb("database", "db", "Make, renew, check or take back the service's tables."),
     "load": Verb("load", "load", "Load profiles, touchpoints or conversions into the service's database."),
     "token": Verb("token", "token", "Make, list and revoke API keys."),
+    "nightly-report": Verb("nightly_report", "nightly_report", "Look at every running experiment and say what is worth telling."),
     "version": Verb("version", "version", "Print the version."),
 }
 

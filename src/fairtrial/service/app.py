@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fairtrial._version import __version__
 from fairtrial.service import health
@@ -26,34 +27,53 @@ from fairtrial.service.ingest.routes import event_router as events
 from fairtrial.service.ingest.routes import router as ingest
 from fairtrial.service.ingest.routes import webhook_router as webhooks
 from fairtrial.service.ingest.writer import IngestWriter
+from fairtrial.service.jobs.routes import job_router as job_runs
+from fairtrial.service.jobs.routes import router as nightly
 from fairtrial.service.keys_api.routes import router as keys
 from fairtrial.service.layers.routes import holdout_router as holdout
 from fairtrial.service.layers.routes import router as groups
 from fairtrial.service.middleware import RequestFrame
+from fairtrial.service.notifications.routes import router as notifications
 from fairtrial.service.planning.routes import router as planning
 from fairtrial.service.population.routes import router as population
 from fairtrial.service.privacy.routes import router as privacy
 from fairtrial.service.problems import RESPONSES, add_problem_handlers
 from fairtrial.service.results.routes import router as results
+from fairtrial.service.scheduler import start_scheduler
 from fairtrial.service.settings import Settings, origins_in
 from fairtrial.service.snapshot import SnapshotHolder
 from fairtrial.service.state import Clock, ServiceState, prover_of, utc_now
 from fairtrial.service.versions.routes import router as versions
 from fairtrial.storage import Database, open_database, upgrade
 
-OTHER_ROUTERS = (keys, audit, privacy, population, connectors, groups, holdout, events, webhooks)
+OTHER_ROUTERS = (keys, audit, privacy, population, connectors, groups, holdout, events, webhooks, job_runs, notifications)
 """Mounted below /api/v1."""
-EXPERIMENT_ROUTERS = (planning, results, experiments, assignments, versions, flags, ingest)
+EXPERIMENT_ROUTERS = (nightly, planning, results, experiments, assignments, versions, flags, ingest)
 """Mounted twice, below /api/v1 and below /api (Part II)."""
 
 
-def create_app(settings: Settings, *, clock: Clock = utc_now, database: Database | None = None) -> FastAPI:
+class Application(FastAPI):
+    """FastAPI behind the door of the flags, whose requests pass none of its layers."""
+
+    door: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await (self.door or self.behind)(scope, receive, send)
+
+    async def behind(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request of the rest."""
+        await super().__call__(scope, receive, send)
+
+
+def create_app(settings: Settings, *, clock: Clock = utc_now, database: Database | None = None, jobs: bool = False) -> FastAPI:
     """The service over one database, its tables brought up to date as it starts.
 
     Args:
         settings: How to run.
         clock: The time; tests set it.
         database: Open database to use instead of the settings' own; the caller closes it.
+        jobs: Run the jobs in this process too, unless the settings turn them off.
     """
     opened = open_database(settings.database_url.get_secret_value()) if database is None else database
 
@@ -63,14 +83,17 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, database: Database
         upgrade(opened)
         state.snapshot.start()
         state.assignments.start()
+        scheduler = start_scheduler(opened, settings, clock=clock) if jobs and settings.scheduler else None
         yield
+        if scheduler is not None:
+            scheduler.stop()
         state.ingest.close()
         state.assignments.stop()
         state.snapshot.stop()
         if database is None:
             opened.close()
 
-    app = FastAPI(
+    app = Application(
         title="fairtrial",
         version=__version__,
         summary="Plan, run, check, decide and report experiments.",
@@ -104,7 +127,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, database: Database
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins_in(settings.cors_origins), allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(RequestFrame, state=state)
-    app.add_middleware(FlagDoor, state=state)
+    app.door = FlagDoor(app.behind, state=state)
     add_flag_paths(app)
     show_roles(app)
     return app

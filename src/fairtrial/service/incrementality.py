@@ -9,20 +9,26 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+import pandas as pd
 from sqlalchemy.orm import Session
 
 from fairtrial.assignment import Allocation
+from fairtrial.errors import UsageError
 from fairtrial.service.access.roles import Actor, Role
 from fairtrial.service.assignments import assign
 from fairtrial.service.bodies import as_utc
 from fairtrial.service.experiments.lifecycle import get_experiment
 from fairtrial.service.ingest.messages import ExposureIn, OutcomeIn, as_message, exposure_rows, outcome_rows
 from fairtrial.service.ingest.recording import ExposureBatch, OutcomeBatch, record_one
+from fairtrial.service.jobs.nightly import Reporting, make_report, moment_of, nested
 from fairtrial.service.planning.auto_assign import auto_assign
 from fairtrial.service.planning.health import read_health
 from fairtrial.service.planning.recommend import DesignRequest, recommend_design
 from fairtrial.service.planning.schemas import AutoAssignRequest, as_request
 from fairtrial.service.planning.setup_context import build_setup_context
+from fairtrial.service.results.flat import FEWEST_PROFILES
+from fairtrial.service.results.results import read_results
+from fairtrial.service.results.time_series import TIME_SERIES_COLUMNS, Freq, read_time_series
 from fairtrial.service.state import utc_now
 from fairtrial.stats.power_proportions import estimate_sample_size
 
@@ -32,12 +38,15 @@ __all__ = [
     "build_experiment_design_recommendation",
     "build_experiment_setup_context",
     "compute_experiment_health",
+    "compute_experiment_results",
     "deterministic_assignment",
     "estimate_sample_size",
+    "get_experiment_time_series",
     "record_exposure",
     "record_exposures_batch",
     "record_outcome",
     "record_outcomes_batch",
+    "run_nightly_report",
 ]
 
 LIBRARY = Actor(name="library", role=Role.DEVELOPER)
@@ -80,6 +89,53 @@ def assign_profiles_deterministic(
     row = get_experiment(db, str(experiment_id), for_update=True)
     found = assign.counted(assign.assign_units(db, row, profile_ids, asked, actor=LIBRARY, now=now or utc_now()))
     return {name: found[name] for name in ("assigned", "treatment", "control", "new", "existing")}
+
+
+def compute_experiment_results(
+    db: Session, experiment_id: int | str, min_sample_size: int = FEWEST_PROFILES, *, now: dt.datetime | None = None
+) -> dict[str, Any]:
+    """The results of this moment, with the fields of HO-09; nothing is stored.
+
+    Args:
+        db: An open session.
+        experiment_id: Id or key.
+        min_sample_size: Profiles that each group needs before anything is tested.
+        now: The moment; default: now.
+
+    Raises:
+        NotFoundError: There is no such experiment.
+        UsageError: `min_sample_size` is below 2.
+    """
+    if min_sample_size < 2:
+        raise UsageError(f"min_sample_size must be 2 or more, got {min_sample_size}.")
+    return read_results(db, str(experiment_id), now=now or utc_now(), fewest=min_sample_size)
+
+
+def get_experiment_time_series(db: Session, experiment_id: int | str, freq: Freq = "D") -> pd.DataFrame:
+    """Cumulative counts, rates and uplift as a frame, one row a day (`D`) or week from Monday (`W`) (HO-10).
+
+    Raises:
+        NotFoundError: There is no such experiment.
+        UsageError: The frequency is another.
+    """
+    if freq not in {"D", "W"}:
+        raise UsageError(f"freq must be 'D' or 'W', got {freq!r}.")
+    return pd.DataFrame(read_time_series(db, str(experiment_id), freq), columns=list(TIME_SERIES_COLUMNS))
+
+
+def run_nightly_report(db: Session, as_of_date: dt.datetime | dt.date, *, now: dt.datetime | None = None) -> dict[str, Any]:
+    """The nightly report of a moment (HO-16): looks are stored, alerts raised, experiments that are over completed.
+
+    Args:
+        db: A writing session; each experiment is a savepoint in it.
+        as_of_date: The moment it speaks of; a date is its midnight UTC. Nothing later is read.
+        now: When it is made; default: now.
+
+    Raises:
+        UsageError: The moment lies outside the years 1900 to 2200.
+    """
+    how = Reporting(as_of=moment_of(as_of_date), now=now or utc_now(), open_session=lambda: nested(db), actor=LIBRARY)
+    return make_report(how)
 
 
 def compute_experiment_health(db: Session, experiment_id: int | str, *, now: dt.datetime | None = None) -> dict[str, Any]:

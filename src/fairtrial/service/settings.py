@@ -16,6 +16,8 @@ from fairtrial.service.access.tokens import check_address
 from fairtrial.storage import DEFAULT_URL
 
 LOOPBACK_NAMES = {"localhost"}
+TARGET_NAME = re.compile(r"[a-z0-9_-]{1,50}")
+WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9.\-:\[\]]+(/[A-Za-z0-9._~\-/]*)?")
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 
 
@@ -63,6 +65,13 @@ class Settings(BaseSettings):
     webhook_window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
     """How far the signed time of a webhook may lie from its arrival."""
 
+    scheduler: bool = True
+    """Run the jobs in this process: nightly report, checks, alerts, delivery. Turn it off where cron does, or another process."""
+    alert_targets: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    """Where alerts go: name to Apprise address (`mailto://...`, `slack://...`, `jsons://...`), as JSON or `..._TARGETS__OPS=...`."""
+    alert_base_url: str = ""
+    """Where people reach this service, such as `https://experiments.example`; alerts then carry links."""
+
     @field_validator("rate_limit", "failed_auth_limit")
     @classmethod
     def _is_limit(cls, text: str) -> str:
@@ -76,6 +85,21 @@ class Settings(BaseSettings):
             if len(secret.get_secret_value()) < 16:
                 raise ValueError(f"webhook_secrets: the secret of {name!r} must have 16 characters or more")
         return {name.lower(): secret for name, secret in given.items()}
+
+    @field_validator("alert_targets")
+    @classmethod
+    def _are_targets(cls, given: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, address in given.items():
+            if not TARGET_NAME.fullmatch(name.lower()):
+                raise ValueError(f"alert_targets: a name has letters, digits, `-` and `_`, up to 50, got {name[:60]!r}")
+            if "://" not in address.get_secret_value():
+                raise ValueError(f"alert_targets: the address of {name!r} must be one of Apprise, such as jsons://host/path")
+        return {name.lower(): address for name, address in given.items()}
+
+    @field_validator("alert_base_url")
+    @classmethod
+    def _is_web_address(cls, text: str) -> str:
+        return check_base_url(text)
 
     @field_validator("cors_origins")
     @classmethod
@@ -99,6 +123,17 @@ class Settings(BaseSettings):
         if self.auth_mode == "off" and not is_loopback(self.host):
             raise ValueError(f"auth_mode off is for loopback addresses alone, host is {self.host!r}")
         return self
+
+
+def check_base_url(text: str) -> str:
+    """A web address without user, query or a slash at its end; or nothing.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if text and not WEB_ADDRESS.fullmatch(text):
+        raise ValueError("the base URL must be a web address such as https://experiments.example, without user or query")
+    return text.rstrip("/")
 
 
 def origins_in(text: str) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from fairtrial.storage.tables import Experiment, ExperimentVersion
+from fairtrial.storage.tables import Experiment, ExperimentResult, ExperimentVersion
 
 LARGEST_ID = 2**31 - 1
 
@@ -57,6 +57,16 @@ def list_experiments(
     total = session.scalar(select(func.count()).select_from(kept.subquery())) or 0
     rows = session.scalars(kept.order_by(Experiment.id.desc()).limit(limit).offset(offset)).all()
     return list(rows), total
+
+
+def running_experiments(session: Session) -> Sequence[Experiment]:
+    """Every running experiment, in the order in which they were made."""
+    return session.scalars(select(Experiment).where(Experiment.status == "running").order_by(Experiment.id)).all()
+
+
+def stored_result(session: Session, experiment_id: int) -> ExperimentResult | None:
+    """The latest stored results of an experiment."""
+    return session.scalar(select(ExperimentResult).where(ExperimentResult.experiment_id == experiment_id))
 
 
 def _kept(

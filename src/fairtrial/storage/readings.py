@@ -75,6 +75,11 @@ CROSS JOIN experiment_assignments a WHERE e.experiment_id = :experiment AND a.pr
 GROUP BY 1 ORDER BY 1
 """  # noqa: S608
 
+UNITS_OF, EXPOSURES_OF = "a.experiment_id = :experiment", "e.experiment_id = :experiment"
+UNITS_UNTIL = f"({UNITS_OF} AND (a.assigned_at <= :until OR a.assigned_at > :end_at))"
+"""Units that were there at a moment; those recorded after the end count from the start, so they were."""
+EXPOSURES_UNTIL = f"({EXPOSURES_OF} AND e.exposure_ts <= :until)"
+
 BEGINNING = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
 END = dt.datetime(2500, 1, 1, tzinfo=dt.UTC)
 """Stand for times that an experiment does not set; no stored time lies outside."""
@@ -89,7 +94,7 @@ class Window:
         start_at: Its start; None counts from each unit's assignment.
         end_at: Its end; None while it has none.
         window_days: Days after the end in which outcomes still count.
-        until: Nothing later than this is read; None reads all.
+        until: Nothing later than this is read, neither units, exposures nor outcomes; None reads all.
     """
 
     experiment_id: int
@@ -107,7 +112,9 @@ class Window:
     def bind(self, statement: str) -> TextClause:
         """A statement of this module with the window's times."""
         given: list[BindParameter[Any]] = [bindparam("experiment", self.experiment_id)]
-        times = {"start_at": self.start_at or BEGINNING, "end_at": self.end_at or END, "last_at": self.last_at}
+        if self.until is not None:
+            statement = statement.replace(UNITS_OF, UNITS_UNTIL).replace(EXPOSURES_OF, EXPOSURES_UNTIL)
+        times = {"start_at": self.start_at or BEGINNING, "end_at": self.end_at or END, "last_at": self.last_at, "until": self.until or END}
         given += [time_parameter(name, moment) for name, moment in times.items() if f":{name}" in statement]
         return text(statement).bindparams(*given)
 

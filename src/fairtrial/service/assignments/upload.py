@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from fairtrial.errors import UsageError
 from fairtrial.service.access.roles import Actor
-from fairtrial.service.assignments.assign import Request, place_units, counted
+from fairtrial.service.assignments.assign import Request, counted, place_units
 from fairtrial.service.assignments.files import SHOWN, FileForm, form_of, read_profiles
 from fairtrial.service.experiments.lifecycle import get_experiment
 from fairtrial.service.state import ServiceState

@@ -29,14 +29,16 @@ CSV_COLUMNS = (
 """HO-40."""
 
 
-def read_results(session: Session, reference: str, *, now: dt.datetime, fewest: int = FEWEST_PROFILES) -> dict[str, Any]:
-    """The flat results of this moment (HO-09); nothing is stored.
+def read_results(
+    session: Session, reference: str, *, now: dt.datetime, fewest: int = FEWEST_PROFILES, until: dt.datetime | None = None
+) -> dict[str, Any]:
+    """The flat results of this moment (HO-09), or of what was there `until` an earlier one; nothing is stored.
 
     Raises:
         NotFoundError: There is no such experiment.
     """
     row = get_experiment(session, reference)
-    counted = count(session, row)
+    counted = count(session, row, until=until)
     return _flat(session, counted, _judged(session, counted, now), fewest)
 
 
@@ -51,13 +53,17 @@ def read_scorecard(session: Session, reference: str, *, now: dt.datetime) -> Sco
     return judge(session, count(session, row), as_of=now)
 
 
-def take_look(session: Session, row: Experiment, *, now: dt.datetime, fewest: int = FEWEST_PROFILES) -> dict[str, Any]:
+def take_look(
+    session: Session, row: Experiment, *, now: dt.datetime, fewest: int = FEWEST_PROFILES, until: dt.datetime | None = None
+) -> dict[str, Any]:
     """The flat results of this moment, stored as the latest; where there was enough to test, a look of the plan as well.
+
+    With `until`, of what was there at that moment.
 
     Raises:
         StorageError: The store failed; nothing was kept.
     """
-    counted = count(session, row)
+    counted = count(session, row, until=until)
     scorecard = _judged(session, counted, now)
     fields = _flat(session, counted, scorecard, fewest)
     if scorecard is not None and not fields["insufficient_data"]:

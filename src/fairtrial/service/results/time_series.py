@@ -13,6 +13,12 @@ from fairtrial.service.results.reading import window_of
 from fairtrial.storage.readings import PeriodCounts, count_periods
 
 Freq = Literal["D", "W"]
+TIME_SERIES_COLUMNS = (
+    "date", "treatment_n", "treatment_conversions", "treatment_rate", "control_n", "control_conversions", "control_rate",
+    "uplift_abs", "uplift_rel",
+)  # fmt: skip
+"""Fields of a row, in order."""
+
 LONGEST = 5000
 """Periods of one answer; a longer series begins later."""
 

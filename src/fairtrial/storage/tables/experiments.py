@@ -103,6 +103,8 @@ class ExperimentResult(Base):
     treatment_size: Mapped[int]
     control_size: Mapped[int]
     meta_json: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    first_complete_json: Mapped[dict[str, Any] | None]
+    """The first nightly read of the whole plan, on which its fixed test rests: version, as_of, p_value, uplift_abs. Never read again."""
 
 
 class ExperimentLook(Base):

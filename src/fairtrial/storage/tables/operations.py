@@ -66,6 +66,7 @@ class Lease(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     holder: Mapped[str]
     expires_at: Mapped[dt.datetime]
+    renewed_at: Mapped[dt.datetime]
 
 
 class JobRun(Base):
@@ -80,7 +81,10 @@ class JobRun(Base):
     started_at: Mapped[dt.datetime]
     finished_at: Mapped[dt.datetime | None]
     status: Mapped[str]
-    """`running`, `done` or `failed`."""
+    """`running`, `done`, `failed`, `interrupted` (taken up again), or `skipped`: due before this service was there."""
+    holder: Mapped[str] = mapped_column(default="")
+    """Whose run it is; who took it over is another."""
+    attempts: Mapped[int] = mapped_column(default=1)
     detail_json: Mapped[dict[str, Any] | None]
 
 
@@ -114,6 +118,9 @@ class OutboxMessage(Base):
     created_at: Mapped[dt.datetime]
     attempts: Mapped[int] = mapped_column(default=0)
     next_attempt_at: Mapped[dt.datetime]
+    claimed_by: Mapped[str | None]
+    claimed_at: Mapped[dt.datetime | None]
+    """Since when a worker is sending it; null while nobody is."""
     delivered_at: Mapped[dt.datetime | None]
     failed_at: Mapped[dt.datetime | None]
     last_error: Mapped[str | None]

@@ -54,6 +54,25 @@ class Conversion(Base):
     value: Mapped[float] = mapped_column(default=0.0)
 
 
+class JourneyDay(Base):
+    """What one day (UTC) held of one channel; made of touchpoints and conversions by a job, and made again when late ones come."""
+
+    __tablename__ = "journey_days"
+    __table_args__ = (UniqueConstraint("day", "channel"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    day: Mapped[dt.date]
+    channel: Mapped[str]
+    touchpoints: Mapped[int]
+    profiles: Mapped[int]
+    """Distinct profiles touched."""
+    converters: Mapped[int]
+    """Of them, those with a conversion on the same day."""
+    value: Mapped[float]
+    """Of their conversions on the day."""
+    computed_at: Mapped[dt.datetime]
+
+
 class ExperimentAssignment(Base):
     """The stored group of a profile, which wins over any new hash (G-9)."""
 

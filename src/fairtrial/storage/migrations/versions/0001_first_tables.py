@@ -162,12 +162,27 @@ def upgrade() -> None:
         sa.Column("started_at", UtcTime(), nullable=False),
         sa.Column("finished_at", UtcTime(), nullable=True),
         sa.Column("status", sa.String(), nullable=False),
+        sa.Column("holder", sa.String(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("detail_json", Json, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_job_runs")),
     )
     with op.batch_alter_table("job_runs", schema=None) as batch_op:
         batch_op.create_index("uq_job_runs_task_due_at", ["task", "due_at"], unique=True)
 
+    op.create_table(
+        "journey_days",
+        sa.Column("id", RowId, nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("channel", sa.String(), nullable=False),
+        sa.Column("touchpoints", sa.Integer(), nullable=False),
+        sa.Column("profiles", sa.Integer(), nullable=False),
+        sa.Column("converters", sa.Integer(), nullable=False),
+        sa.Column("value", sa.Double(), nullable=False),
+        sa.Column("computed_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_journey_days")),
+        sa.UniqueConstraint("day", "channel", name=op.f("uq_journey_days_day_channel")),
+    )
     op.create_table(
         "layers",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -187,6 +202,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("holder", sa.String(), nullable=False),
         sa.Column("expires_at", UtcTime(), nullable=False),
+        sa.Column("renewed_at", UtcTime(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
     )
     op.create_table(
@@ -199,6 +215,8 @@ def upgrade() -> None:
         sa.Column("created_at", UtcTime(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("next_attempt_at", UtcTime(), nullable=False),
+        sa.Column("claimed_by", sa.String(), nullable=True),
+        sa.Column("claimed_at", UtcTime(), nullable=True),
         sa.Column("delivered_at", UtcTime(), nullable=True),
         sa.Column("failed_at", UtcTime(), nullable=True),
         sa.Column("last_error", sa.String(), nullable=True),
@@ -331,6 +349,7 @@ def upgrade() -> None:
         sa.Column("treatment_size", sa.Integer(), nullable=False),
         sa.Column("control_size", sa.Integer(), nullable=False),
         sa.Column("meta_json", Json, nullable=False),
+        sa.Column("first_complete_json", Json, nullable=True),
         sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], name=op.f("fk_experiment_results_experiment_id_experiments")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_experiment_results")),
         sa.UniqueConstraint("experiment_id", name=op.f("uq_experiment_results_experiment_id")),
@@ -415,6 +434,7 @@ def downgrade() -> None:
     op.drop_table("outbox")
     op.drop_table("leases")
     op.drop_table("layers")
+    op.drop_table("journey_days")
     with op.batch_alter_table("job_runs", schema=None) as batch_op:
         batch_op.drop_index("uq_job_runs_task_due_at")
 
