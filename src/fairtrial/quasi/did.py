@@ -281,8 +281,9 @@ def did_two_way(
         level_error=LevelError.of_coefficients(errors.covariance, effect=own, level=level),
     )
     raw = math.sqrt(float(fit.raw_covariance[0, 0]))
-    kinds: dict[SmallSample, float] = {kind: raw * math.sqrt(factor) for kind, factor in fit.factors.items()}
-    return TwoWayDid(estimate=estimate, std_errors=kinds | {small_sample: std_error}, negative_weights=negative)
+    std_errors: dict[SmallSample, float] = {kind: raw * math.sqrt(factor) for kind, factor in fit.factors.items()}
+    std_errors[small_sample] = std_error
+    return TwoWayDid(estimate=estimate, std_errors=std_errors, negative_weights=negative)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

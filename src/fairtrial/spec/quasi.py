@@ -52,6 +52,8 @@ class DidDesign(SpecModel):
     """Column within which rows depend on each other; default: the unit."""
     weights: Name | None = None
     """Column of weights (population), for `two_way` and `imputation`."""
+    small_sample: bool = True
+    """Errors by cohort with degrees of freedom of their own, which hold with few treated units; false: as other programs have them."""
     balanced: bool = False
     """Keep only units seen in every period."""
 
