@@ -74,7 +74,7 @@ def test_what_breaks_a_rule_is_refused(values, options, error, match):
 
 
 def test_a_short_series_before_has_no_correlation_to_show():
-    found = segmented_regression(series(4, n=12, start=3), start=3).estimate
+    found = segmented_regression(series(4, n=12, start=3), start=3, lags=2).estimate
     assert [finding.code for finding in found.findings] == ["no_control_series"]
 
 

@@ -147,7 +147,7 @@ class InterruptedSeriesDesign(SpecModel):
     model: Literal["local_level", "least_squares"] = "local_level"
     """How the controls predict the series; without controls level and slope are compared."""
     lags: Annotated[int, Field(ge=0)] | None = None
-    """Periods over which errors may depend on each other; default: from the length of the series."""
+    """Lags of Newey-West errors, for long series; default: autoregressive errors of unknown strength, which hold in short ones too."""
 
 
 QuasiDesign = Annotated[DidDesign | RddDesign | SyntheticControlDesign | IvDesign | InterruptedSeriesDesign, Field(discriminator="kind")]
