@@ -36,7 +36,7 @@ ZOOMS = 2
 NEGLIGIBLE = 30.0
 """Log-likelihood below the best from which a rho no longer counts."""
 NO_NOISE = 1e-13
-"""Share of the residuals' squares below which rho is taken to explain them entirely."""
+"""Size of what the design leaves, relative to the series, that is taken for rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,11 +68,13 @@ class Autoregression:
             design: Shape (n, k), columns independent, n > k.
 
         Raises:
-            DataError: Some rho explains what the design leaves entirely.
+            DataError: The design leaves nothing.
         """
         basis, triangle = np.linalg.qr(design)
         ols = np.asarray(basis.T @ y, dtype=np.float64)
         rest = np.asarray(y - basis @ ols, dtype=np.float64)
+        if float(rest @ rest) <= NO_NOISE**2 * float(y @ y):
+            raise DataError("The design tells the series entirely, so nothing is left to infer from.", code="no_variance")
         grams = _Grams.of(np.column_stack([basis, rest]))
         low, high = -math.pi / 2.0, math.pi / 2.0
         for _ in range(ZOOMS):
@@ -85,8 +87,6 @@ class Autoregression:
         likelihood = grams.log_likelihood(rho)
         weight = np.exp(likelihood - likelihood.max())
         shift, inverse, squares = grams.fit(rho)
-        if squares.min() <= NO_NOISE * float(rest @ rest):
-            raise DataError("The series follows from its own past entirely, so nothing is left to infer from.", code="no_variance")
         back = np.asarray(np.linalg.inv(triangle), dtype=np.float64)
         df = float(y.size - design.shape[1])
         return cls(
@@ -245,6 +245,6 @@ class _Grams:
         grams = self.whitened(rho)
         k = grams.shape[1] - 1
         _, _, squares = self.fit(rho)
-        spread = np.log(np.maximum(squares, NO_NOISE * float(self.first[-1, -1] + self.now[-1, -1])))
+        spread = np.log(np.maximum(squares, np.finfo(np.float64).tiny))
         log_det = np.linalg.slogdet(grams[:, :-1, :-1])[1]
         return np.asarray(0.5 * np.log((1.0 - rho) * (1.0 + rho)) - 0.5 * log_det - 0.5 * (self.n - k) * spread, dtype=np.float64)
