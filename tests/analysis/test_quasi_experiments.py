@@ -7,6 +7,7 @@ others, never with fairtrial.
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from pathlib import Path
 
@@ -97,7 +98,7 @@ MINIMUM_WAGE = {"unit": "store", "time": "wave", "treated": "state", "start": 2}
 
 def test_card_and_krueger_match_and_missing_waves_and_closed_stores_are_said(real_data, stores):
     wanted = expected(real_data, "card_krueger")["did"]
-    card = run(stores, "did", "stores.csv", MINIMUM_WAGE, metric={"column": "fte", "missing": "drop"})
+    card = run(stores, "did", "stores.csv", {**MINIMUM_WAGE, "small_sample": False}, metric={"column": "fte", "missing": "drop"})
     assert only(card).effect == pytest.approx(wanted["point"], rel=1e-8)
     assert only(card).std_error == pytest.approx(wanted["cluster_store"]["state:post"]["se"], rel=1e-8)
     assert only(card).treatment == pytest.approx(21.02742947, rel=1e-8)
@@ -123,23 +124,38 @@ def test_without_a_unit_the_waves_are_repeated_cross_sections(real_data, stores)
 
 # Castle doctrine: staggered adoption in small cohorts.
 
+PUBLISHED = {"small_sample": False}
 CASTLE = {"unit": "state", "time": "year", "cohort": "first_treated_year"}
 
 
 @pytest.mark.parametrize("aggregation", ["simple", "dynamic", "group"])
 def test_castle_staggered_estimates_match_and_its_one_state_cohorts_are_said(real_data, aggregation):
     wanted = expected(real_data, "castle_doctrine")["callaway_santanna_l_homicide_never_treated_no_covariates"][aggregation]
-    card = run(real_data, "did", "castle_doctrine.csv.gz", {**CASTLE, "aggregation": aggregation}, metric={"column": "l_homicide"})
+    design = {**CASTLE, **PUBLISHED, "aggregation": aggregation}
+    card = run(real_data, "did", "castle_doctrine.csv.gz", design, metric={"column": "l_homicide"})
     assert only(card).effect == pytest.approx(wanted["att"], rel=1e-6)
     assert only(card).std_error == pytest.approx(wanted["se"], rel=0.06)  # said there not to be relied on
     assert codes(card)["small_cohorts"] == "warning"
     assert card.evidence_grade.level == "weak"
 
 
+@pytest.mark.parametrize("aggregation", ["simple", "dynamic", "group", "calendar"])
+def test_castle_s_one_state_cohorts_are_given_an_error_by_default(real_data, aggregation):
+    """As published a state alone in its cohort adds nothing to the error."""
+    spec = {**CASTLE, "aggregation": aggregation}
+    ours, published = (
+        run(real_data, "did", "castle_doctrine.csv.gz", {**spec, **more}, metric={"column": "l_homicide"}) for more in ({}, PUBLISHED)
+    )
+    assert only(ours).effect == only(published).effect
+    assert only(ours).std_error > 1.05 * only(published).std_error
+    assert only(ours).df < 49 < (only(published).df or math.inf)
+    assert "vary as the others do" in next(f.message for f in ours.findings if f.code == "small_cohorts")
+
+
 @pytest.mark.parametrize("weights", [None, "popwt"])
 def test_castle_two_way_effects_match_and_their_timing_is_warned_of(real_data, weights):
     """Cheng & Hoekstra (2013) use the same regression on the fraction of the year; here on whole treated years."""
-    design = {**CASTLE, "estimator": "two_way", "weights": weights}
+    design = {**CASTLE, **PUBLISHED, "estimator": "two_way", "weights": weights}
     wanted = expected(real_data, "castle_doctrine")["twfe"][
         f"l_homicide ~ post, state + year FE, {'popwt' if weights else 'unweighted'}, CRV1 state"
     ]
@@ -172,12 +188,16 @@ def test_proposition_99_matches_by_synthetic_control(real_data):
 
 def test_proposition_99_by_differences_warns_of_its_one_treated_state(real_data):
     wanted = expected(real_data, "prop99_smoking")["twfe"]
-    design = {"unit": "state", "time": "year", "treated": "california", "start": 1989}
+    design = {"unit": "state", "time": "year", "treated": "california", "start": 1989, "small_sample": False}
     frame = pd.read_csv(real_data / "prop99_smoking.csv.gz").assign(california=lambda f: (f.state == "California").astype(int))
     card = run_frame(frame, "did", design, "cigsale")
     assert only(card).effect == pytest.approx(wanted["coef"], rel=1e-8)
     assert only(card).std_error == pytest.approx(wanted["se_crv1_state"], rel=1e-8)
     assert codes(card)["few_treated_clusters"] == "warning"
+    honest = run_frame(frame, "did", {**design, "small_sample": True}, "cigsale")
+    assert only(honest).effect == only(card).effect
+    assert only(honest).p_value > 0.1  # one state tells nothing of how states vary; its own fit is what synthetic control looks at
+    assert codes(honest)["few_treated_clusters"] == "warning"
 
 
 def run_frame(frame, kind, design, column, **options):

@@ -113,7 +113,8 @@ def test_one_treated_unit_is_warned_of():
 
 def test_few_clusters_are_a_note():
     frame = panel(7)
-    assert codes(did_two_way(frame.y, frame.unit, frame.time, frame.on).estimate) == {"few_clusters": "info"}
+    assert codes(did_two_way(frame.y, frame.unit, frame.time, frame.on, small_sample="nested").estimate) == {"few_clusters": "info"}
+    assert codes(did_two_way(frame.y, frame.unit, frame.time, frame.on).estimate) == {}  # that error counts how few they are
 
 
 def test_staggered_adoption_and_treatments_that_end_are_warned_of():

@@ -74,7 +74,7 @@ def test_what_breaks_a_rule_is_refused(values, options, error, match):
 
 
 def test_a_short_series_before_has_no_correlation_to_show():
-    found = segmented_regression(series(4, n=12, start=3), start=3).estimate
+    found = segmented_regression(series(4, n=12, start=3), start=3, lags=2).estimate
     assert [finding.code for finding in found.findings] == ["no_control_series"]
 
 
@@ -177,7 +177,7 @@ def test_newey_west_errors_keep_most_of_the_size_that_plain_ones_lose():
     """Size at 5%, errors with memory 0.5, 120 periods, 1,000 series: the promise is 15% (measured 13.9%); plain errors go far beyond."""
     wrong, naive = 0, 0
     for seed in range(1000):
-        found = segmented_regression(series(seed, n=120, start=60, memory=0.5), start=60)
+        found = segmented_regression(series(seed, n=120, start=60, memory=0.5), start=60, lags=4)
         wrong += found.level.p_value < 0.05
         naive += 2 * stats.t.sf(abs(found.level.effect) / found.level.se_ols, 116) < 0.05
     assert stats.binomtest(wrong, 1000, 0.15, alternative="greater").pvalue > 1e-3, wrong / 1000

@@ -16,6 +16,7 @@ from fairtrial.quasi.did import did_2x2, did_two_way
 from fairtrial.quasi.did_checks import trends_grade
 from fairtrial.quasi.estimate import QuasiEstimate
 from fairtrial.quasi.event_study import event_study
+from fairtrial.quasi.fixed_effects import SmallSample
 from fairtrial.quasi.imputation import impute_did
 from fairtrial.quasi.staggered import CleanComparison, att_gt
 from fairtrial.spec.quasi import DidDesign
@@ -52,17 +53,24 @@ def estimate_did(design: DidDesign, rows: Rows, outcome: Floats, *, alpha: float
     cluster = None if design.cluster is None else rows.labels(design.cluster)
     weights = None if design.weights is None else rows.numbers(design.weights)
     if estimator == "callaway_santanna":
-        against = CleanComparison(control=design.control_group)
         groups = att_gt(
-            outcome, unit, time, cohort, covariates=rows.matrix(design.covariates), cluster=cluster, against=against, alpha=alpha
+            outcome,
+            unit,
+            time,
+            cohort,
+            covariates=rows.matrix(design.covariates),
+            cluster=cluster,
+            against=CleanComparison(control=design.control_group, small_sample="satterthwaite" if design.small_sample else "none"),
+            alpha=alpha,
         )
         return aggregate_did(groups, design.aggregation).estimate.with_findings(findings)
     if estimator == "imputation":
-        estimate = impute_did(outcome, unit, time, cohort, cluster=cluster, weights=weights, alpha=alpha).estimate
+        kind = "satterthwaite" if design.small_sample else "none"
+        estimate = impute_did(outcome, unit, time, cohort, cluster=cluster, weights=weights, small_sample=kind, alpha=alpha).estimate
     else:
-        on = time >= cohort
-        estimate = did_two_way(outcome, unit, time, on, cluster=cluster, weights=weights, alpha=alpha).estimate
-    trend = _pretrend(outcome, unit, time, cohort, cluster, alpha)
+        on, kind = time >= cohort, _convention(design)
+        estimate = did_two_way(outcome, unit, time, on, cluster=cluster, weights=weights, small_sample=kind, alpha=alpha).estimate
+    trend = _pretrend(outcome, unit, time, cohort, cluster, _convention(design), alpha)
     return _upgraded(estimate, trend).with_findings([*findings, *trend])
 
 
@@ -86,15 +94,27 @@ def _two_by_two(design: DidDesign, rows: Rows, outcome: Floats, time: Floats, co
         )
     column = design.cluster or design.unit
     cluster = None if column is None else rows.labels(column)
-    return did_2x2(outcome, np.isfinite(cohort), time >= started[0], cluster=cluster, alpha=alpha).estimate
+    kind = "satterthwaite" if design.small_sample else "cr1"
+    return did_2x2(outcome, np.isfinite(cohort), time >= started[0], cluster=cluster, small_sample=kind, alpha=alpha).estimate
+
+
+def _convention(design: DidDesign) -> SmallSample:
+    """Of errors of regressions with unit and period effects."""
+    return "satterthwaite" if design.small_sample else "nested"
 
 
 def _pretrend(
-    outcome: Floats, unit: NDArray[np.str_], time: Floats, cohort: Floats, cluster: NDArray[np.str_] | None, alpha: float
+    outcome: Floats,
+    unit: NDArray[np.str_],
+    time: Floats,
+    cohort: Floats,
+    cluster: NDArray[np.str_] | None,
+    small_sample: SmallSample,
+    alpha: float,
 ) -> list[Finding]:
     """The event study's test of trends before; silent where the panel does not allow one."""
     try:
-        study = event_study(outcome, unit, time, cohort, cluster=cluster, alpha=alpha)
+        study = event_study(outcome, unit, time, cohort, cluster=cluster, small_sample=small_sample, alpha=alpha)
     except DataError:
         return []
     return [finding for finding in study.estimate.findings if finding.code in SUPPORT]

@@ -9,6 +9,7 @@ section 3 (equations 3.3-3.11) and corollary 2.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -20,8 +21,7 @@ from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
 from fairtrial.quasi.did_checks import ASSUMPTIONS, trends_grade
 from fairtrial.quasi.estimate import QuasiEstimate, graded, inference, with_inference
-from fairtrial.quasi.event_study import JointTest, joint_test, pretrend_findings
-from fairtrial.quasi.fixed_effects import cluster_sums
+from fairtrial.quasi.event_study import JointTest, joint_by_kind, joint_test, pretrend_findings, untestable
 from fairtrial.quasi.relative import LevelError
 from fairtrial.quasi.staggered import GroupTime, GroupTimes
 from fairtrial.stats.result import Interval
@@ -64,10 +64,11 @@ class AggregateDid:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Mean:
-    """A number with its influence function."""
+    """A number with its influence function, and the weight with which each unit enters it."""
 
     effect: float
     influence: Floats
+    pull: Floats
 
 
 def aggregate_did(groups: GroupTimes, kind: Aggregation = "simple") -> AggregateDid:
@@ -80,7 +81,7 @@ def aggregate_did(groups: GroupTimes, kind: Aggregation = "simple") -> Aggregate
             from 0 on. `calendar`: by period, then evenly over periods.
 
     Returns:
-        The overall effect with normal inference, and the points of the line.
+        The overall effect, and the points of the line; errors by the convention that `att_gt` was given.
 
     Raises:
         UsageError: `kind` is another word.
@@ -104,7 +105,11 @@ def aggregate_did(groups: GroupTimes, kind: Aggregation = "simple") -> Aggregate
         chosen = range(len(groups.effects)) if kind == "dynamic" else after
         line = _line(groups, chosen, (lambda cell: float(cell.event_time)) if kind == "dynamic" else (lambda cell: cell.time))
         told = [mean for at, mean in line.items() if kind == "calendar" or at >= 0.0]
-        overall = _Mean(effect=float(np.mean([m.effect for m in told])), influence=np.mean([m.influence for m in told], axis=0))
+        overall = _Mean(
+            effect=float(np.mean([m.effect for m in told])),
+            influence=np.mean([m.influence for m in told], axis=0),
+            pull=np.mean([m.pull for m in told], axis=0),
+        )
     pretrend, findings = _pretrend(groups)
     return AggregateDid(
         estimate=_estimate(groups, overall, kind, (*groups.findings, *findings)),
@@ -128,7 +133,7 @@ def _weighted(groups: GroupTimes, chosen: Sequence[int]) -> _Mean:
     influence = groups.influence[:, list(chosen)] @ weights
     drift = members - shares
     influence += drift @ effects / shares.sum() - drift.sum(axis=1) * float(weights @ effects) / shares.sum()
-    return _Mean(effect=float(weights @ effects), influence=influence)
+    return _Mean(effect=float(weights @ effects), influence=influence, pull=groups.pull[:, list(chosen)] @ weights)
 
 
 def _line(groups: GroupTimes, chosen: Sequence[int], at: Callable[[GroupTime], float], *, even: bool = False) -> dict[float, _Mean]:
@@ -140,7 +145,9 @@ def _line(groups: GroupTimes, chosen: Sequence[int], at: Callable[[GroupTime], f
         return {value: _weighted(groups, members) for value, members in cells.items()}
     return {
         value: _Mean(
-            effect=float(np.mean([groups.effects[i].effect for i in members])), influence=groups.influence[:, members].mean(axis=1)
+            effect=float(np.mean([groups.effects[i].effect for i in members])),
+            influence=groups.influence[:, members].mean(axis=1),
+            pull=groups.pull[:, members].mean(axis=1),
         )
         for value, members in cells.items()
     }
@@ -155,15 +162,17 @@ def _over_cohorts(groups: GroupTimes, line: dict[float, _Mean]) -> _Mean:
     weights, drift = shares / shares.sum(), members - shares
     influence = np.column_stack([mean.influence for mean in line.values()]) @ weights
     influence += drift @ effects / shares.sum() - drift.sum(axis=1) * float(weights @ effects) / shares.sum()
-    return _Mean(effect=float(weights @ effects), influence=influence)
+    pull = np.column_stack([mean.pull for mean in line.values()]) @ weights
+    return _Mean(effect=float(weights @ effects), influence=influence, pull=pull)
 
 
 def _point(groups: GroupTimes, at: float, mean: _Mean) -> AggregatePoint:
     """A mean with its error, where it has one."""
-    std_error = groups.std_error(mean.influence)
+    errors, one = groups.errors(mean.influence[:, None], mean.pull[:, None]), np.ones(1)
+    std_error = math.sqrt(errors.variance_of(one))
     if std_error <= 0.0:
         return AggregatePoint(at=at, effect=mean.effect, std_error=None, interval=None)
-    interval = inference(mean.effect, std_error, alpha=groups.alpha).interval
+    interval = inference(mean.effect, std_error, df=errors.df_of(one), alpha=groups.alpha).interval
     return AggregatePoint(at=at, effect=mean.effect, std_error=std_error, interval=interval)
 
 
@@ -172,33 +181,33 @@ def _pretrend(groups: GroupTimes) -> tuple[JointTest | None, list[Finding]]:
     before = [i for i, cell in enumerate(groups.effects) if cell.event_time < 0 and cell.std_error is not None]
     if not before:
         return None, pretrend_findings(None)
-    every = [_Mean(effect=groups.effects[i].effect, influence=groups.influence[:, i]) for i in before]
+    every = [_Mean(effect=groups.effects[i].effect, influence=groups.influence[:, i], pull=groups.pull[:, i]) for i in before]
     by_distance = list(_line(groups, before, lambda cell: float(cell.event_time)).values())
     for means in (every, by_distance):
-        influence = np.column_stack([mean.influence for mean in means])
-        sums = cluster_sums(influence, groups.cluster, int(groups.cluster.max()) + 1)
+        effects = np.array([mean.effect for mean in means])
+        errors = groups.errors(np.column_stack([mean.influence for mean in means]), np.column_stack([mean.pull for mean in means]))
         try:
-            test = joint_test(np.array([mean.effect for mean in means]), sums.T @ sums / influence.shape[0] ** 2)
+            if groups.small_sample == "satterthwaite":
+                test = joint_by_kind(effects, errors, list(range(effects.size)))
+            else:
+                test = joint_test(effects, errors.covariance)
         except DataError:
             continue
         return test, pretrend_findings(test)
-    return None, [
-        Finding(
-            code="pretrend_untestable",
-            severity="warning",
-            message=f"There are too few units to test the {len(by_distance)} periods before the treatment together.",
-            action="Look at the effects before the start one by one; a test needs more units than periods.",
-        )
-    ]
+    return None, [untestable(len(by_distance))]
 
 
 def _estimate(groups: GroupTimes, overall: _Mean, kind: str, findings: tuple[Finding, ...]) -> QuasiEstimate:
     """The overall mean beside the mean outcome of treated rows, which the counterfactual is read off."""
     ever = int((groups.first < groups.periods.size).sum())
+    influence = np.column_stack([overall.influence, groups.treated_influence - overall.influence])
+    errors = groups.errors(influence, np.column_stack([overall.pull, overall.pull]))
+    own, level = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    by_cohort = groups.small_sample == "satterthwaite"
     return QuasiEstimate(
-        **with_inference(overall.effect, groups.std_error(overall.influence), alpha=groups.alpha),
+        **with_inference(overall.effect, math.sqrt(errors.variance_of(own)), df=errors.df_of(own), alpha=groups.alpha),
         method=f"callaway_santanna_{kind}",
-        interval_method="influence_function_normal",
+        interval_method="influence_function_satterthwaite_t" if by_cohort else "influence_function_normal",
         n=groups.rows,
         n_treated=ever,
         n_control=groups.first.size - ever,
@@ -208,5 +217,5 @@ def _estimate(groups: GroupTimes, overall: _Mean, kind: str, findings: tuple[Fin
         findings=findings,
         grade=graded(trends_grade("staggered_did"), findings),
         numbers={"cohorts": float(len({cell.cohort for cell in groups.effects})), "clusters": float(groups.cluster.max() + 1)},
-        level_error=LevelError.of_scores(groups.scores(overall.influence), groups.scores(groups.treated_influence)),
+        level_error=LevelError.of_coefficients(errors.covariance, effect=own, level=level),
     )

@@ -15,7 +15,7 @@ Newey & West (1987), Econometrica 55, 703-708 (variance of a mean).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -25,9 +25,10 @@ from scipy.optimize import minimize_scalar
 
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
+from fairtrial.quasi.autoregression import Autoregression, Mixture
 from fairtrial.quasi.columns import matrix_of, numbers_of
 from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, graded, with_inference
-from fairtrial.quasi.interrupted import LEAST_EACH_SIDE, NO_OTHER_EVENT
+from fairtrial.quasi.interrupted import LEAST_EACH_SIDE, NO_OTHER_EVENT, lasting_findings
 from fairtrial.stats.regression import LeastSquares, least_squares
 
 Floats = NDArray[np.float64]
@@ -70,12 +71,12 @@ def counterfactual_series(
         controls: Series that the intervention did not touch, shape (n,) or (n, p).
         start: Place of the first period after the intervention, counted from 0.
         model: `local_level` lets the relation's level wander; `least_squares` holds it fixed.
-        lags: For `least_squares`: lags over which residuals may depend; default the square root of the periods
-            before, rounded down.
+        lags: For `least_squares`: lags over which residuals may depend (Newey-West), with t of (periods before -
+            coefficients) degrees of freedom. Default: errors are autoregressive, of unknown strength.
         alpha: Error rate in (0, 1).
 
     Returns:
-        The mean effect; t with (periods before - coefficients) degrees of freedom.
+        The mean effect, with the error of the relation and of the series itself.
 
     Raises:
         UsageError: Shapes differ, or an option breaks its rule.
@@ -83,7 +84,7 @@ def counterfactual_series(
         DataError: A value is missing, controls depend on each other, or they tell the series entirely.
 
     References:
-        Harvey (1989), sections 3.4 and 4.1; Brodersen et al. (2015).
+        Harvey (1989), sections 3.4 and 4.1; Brodersen et al. (2015); autoregressive errors: see `autoregression`.
     """
     if model not in get_args(SeriesModel):
         raise UsageError(f"model must be one of {list(get_args(SeriesModel))}, got {model!r}.")
@@ -99,8 +100,11 @@ def counterfactual_series(
         parts = _from_local_level(y[:start], before, after)
     predicted = np.concatenate([parts.fitted, parts.forecast])
     effects = y - predicted
+    if model == "least_squares" and lags is None:
+        parts = _lasting(parts, float(effects[start:].mean()), y, design, start)
+    findings = _findings(x, start, parts)
     return CounterfactualSeries(
-        estimate=_estimate(y, effects, start, parts, model=model, findings=_findings(x, start, parts), alpha=alpha),
+        estimate=_estimate(y, effects, start, parts, model=model, findings=findings, alpha=alpha),
         predicted=predicted,
         effects=effects,
         coefficients=parts.coefficients[1:] / spread,
@@ -119,6 +123,21 @@ class _Parts:
     variance: float
     step: float
     noise: float
+    errors: Autoregression | None = None
+    mean: Mixture | None = None
+
+
+def _lasting(parts: _Parts, effect: float, y: Floats, design: Floats, start: int) -> _Parts:
+    """The same prediction with autoregressive errors of unknown strength, of the relation and of the mean after alike.
+
+    `drawn` is what the mean prediction takes of each period before.
+    """
+    errors = Autoregression.of(y[:start], design[:start])
+    basis, triangle = np.linalg.qr(design[:start])
+    drawn = np.asarray(basis @ np.linalg.solve(triangle.T, design[start:].mean(axis=0)), dtype=np.float64)
+    ahead = y.size - start
+    weights = np.concatenate([-drawn, np.full(ahead, 1.0 / ahead)])
+    return replace(parts, errors=errors, mean=errors.of_weights(effect, weights))
 
 
 def _design(controls: Floats, start: int) -> tuple[Floats, Floats]:
@@ -141,14 +160,21 @@ def _estimate(
     y: Floats, effects: Floats, start: int, parts: _Parts, *, model: SeriesModel, findings: list[Finding], alpha: float
 ) -> QuasiEstimate:
     """The mean of the effects after the start, beside what was observed then."""
-    effect, observed = float(effects[start:].mean()), float(y[start:].mean())
+    observed = float(y[start:].mean())
+    if parts.mean is None:
+        tested = with_inference(
+            float(effects[start:].mean()), math.sqrt(parts.variance), df=float(start - parts.coefficients.size), alpha=alpha
+        )
+    else:
+        tested = parts.mean.tested(alpha=alpha)
+    effect = tested["effect"]
     grade = EvidenceGrade(
         level="moderate", design="interrupted_series", rests_on=RELATED, because="Not higher: one series was treated, and not by chance."
     )
     return QuasiEstimate(
-        **with_inference(effect, math.sqrt(parts.variance), df=float(start - parts.coefficients.size), alpha=alpha),
+        **tested,
         method=f"counterfactual_{model}",
-        interval_method="prediction_t",
+        interval_method="prediction_t" if parts.mean is None else "autoregression_t",
         n=y.size,
         n_treated=y.size - start,
         n_control=start,
@@ -267,7 +293,7 @@ def _check(n: int, start: int, controls: int) -> None:
 
 def _findings(x: Floats, start: int, parts: _Parts) -> list[Finding]:
     """A level that wanders more than it is noisy, and controls that leave the range they were related in."""
-    found: list[Finding] = []
+    found = [] if parts.errors is None else lasting_findings(parts.errors, start)
     if parts.step > WANDERS * parts.noise:
         found.append(
             Finding(

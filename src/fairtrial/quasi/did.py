@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,8 +23,9 @@ from numpy.typing import ArrayLike, NDArray
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import NotEnoughDataError, UsageError
 from fairtrial.quasi.columns import check_noise, codes_of, count_clusters, indicator_of, numbers_of
-from fairtrial.quasi.did_checks import ASSUMPTIONS, check_clusters, timing_findings, trends_grade, wave_findings
+from fairtrial.quasi.did_checks import ASSUMPTIONS, began_of, check_clusters, timing_findings, trends_grade, wave_findings
 from fairtrial.quasi.estimate import QuasiEstimate, graded, with_inference
+from fairtrial.quasi.few_clusters import ClusterErrors, kinds_of
 from fairtrial.quasi.fixed_effects import PanelFit, SmallSample, TwoWay, cluster_sums, fit_panel, is_nested, sums_by
 from fairtrial.quasi.panel import weights_of
 from fairtrial.quasi.relative import LevelError
@@ -36,6 +37,7 @@ Cell = Literal["control_pre", "control_post", "treated_pre", "treated_post"]
 CELLS: tuple[Cell, ...] = ("control_pre", "control_post", "treated_pre", "treated_post")
 EFFECT, WITHOUT = np.array([0.0, 0.0, 0.0, 1.0]), np.array([1.0, 1.0, 1.0, 0.0])
 """Of 1, treated, post and treated x post: the effect, and what the treated would have been afterwards without it."""
+ClusteredKind = Literal["cr1", "satterthwaite"]
 UNSEEN = "with two periods nothing of the trends before can be seen"
 
 
@@ -61,7 +63,8 @@ class TwoByTwo:
     Attributes:
         estimate: The effect on the treated.
         cells: Mean outcome of each group in each period.
-        std_errors: Of the effect, by kind: `classical`, `hc1`, and `cluster_cr1` where clusters were given.
+        std_errors: Of the effect, by kind: `classical`, `hc1`, and, where clusters were given, `cluster_cr1` and
+            `cluster_satterthwaite` (the latter where a side has two clusters).
     """
 
     estimate: QuasiEstimate
@@ -76,7 +79,7 @@ class TwoWayDid:
     Attributes:
         estimate: The effect on the treated.
         std_errors: Cluster-robust, by small-sample convention: `none` (CR0), `nested` (unit effects that lie
-            in clusters are not counted) and `all` (every dummy is counted).
+            in clusters are not counted) and `all` (every dummy is counted); `satterthwaite`, where it was asked for.
         negative_weights: Share of treated rows that the estimate counts with a negative weight.
     """
 
@@ -85,7 +88,15 @@ class TwoWayDid:
     negative_weights: float
 
 
-def did_2x2(outcome: ArrayLike, treated: ArrayLike, post: ArrayLike, *, cluster: ArrayLike | None = None, alpha: float = 0.05) -> TwoByTwo:
+def did_2x2(
+    outcome: ArrayLike,
+    treated: ArrayLike,
+    post: ArrayLike,
+    *,
+    cluster: ArrayLike | None = None,
+    small_sample: ClusteredKind = "cr1",
+    alpha: float = 0.05,
+) -> TwoByTwo:
     """Difference in differences of two groups before and after.
 
     Serves a panel (`cluster` is the unit) and repeated cross sections (rows are different
@@ -96,19 +107,25 @@ def did_2x2(outcome: ArrayLike, treated: ArrayLike, post: ArrayLike, *, cluster:
         treated: 1 for rows of the treated group, before and after, shape (n,).
         post: 1 for rows after the treatment began, shape (n,).
         cluster: The cluster of each row, numbers or text; None takes rows as independent (HC1 errors).
+        small_sample: Of clustered errors: `cr1`, as other programs have it, with clusters - 1 degrees of freedom; or
+            `satterthwaite`, a variance for each side with degrees of freedom of its own, which holds with few treated
+            clusters too (the one that specs use).
         alpha: Error rate in (0, 1); the interval covers 1 - `alpha`.
 
     Returns:
-        The coefficient of treated x post in y ~ treated * post; t with clusters - 1 (or n - 4) degrees of freedom.
+        The coefficient of treated x post in y ~ treated * post; t with the clusters' (or n - 4) degrees of freedom.
 
     Raises:
-        UsageError: Lengths differ, or an indicator holds other values than 0 and 1.
+        UsageError: Lengths differ, an indicator holds other values than 0 and 1, or `small_sample` is another word.
         NotEnoughDataError: A cell is empty, or there are fewer than two clusters or five rows.
         DataError: A value is missing, or nothing varies.
 
     References:
-        Card & Krueger (1994), AER 84, 772-793; CR1: Liang & Zeger (1986), Biometrika 73, 13-22.
+        Card & Krueger (1994), AER 84, 772-793; CR1: Liang & Zeger (1986), Biometrika 73, 13-22; `satterthwaite`: Welch
+        (1947), Bell & McCaffrey (2002), see `few_clusters`.
     """
+    if small_sample not in get_args(ClusteredKind):
+        raise UsageError(f"small_sample must be one of {list(get_args(ClusteredKind))}, got {small_sample!r}.")
     y = numbers_of("outcome", outcome)
     group, after = indicator_of("treated", treated, rows=y.size), indicator_of("post", post, rows=y.size)
     masks: dict[Cell, NDArray[np.bool_]] = dict(zip(CELLS, (~group & ~after, ~group & after, group & ~after, group & after), strict=True))
@@ -122,8 +139,12 @@ def did_2x2(outcome: ArrayLike, treated: ArrayLike, post: ArrayLike, *, cluster:
         rests = _Rests(kind="hc1", df=y.size - 4.0, n_treated=int((group & after).sum()), n_control=int((~group & after).sum()))
     else:
         members = codes_of("cluster", cluster, rows=y.size)[1]
-        rests = _on_clusters(members, group, after)
-        kinds[rests.kind] = _clustered(fit, design, members, count_clusters(members))
+        rests = _on_clusters(members, group, after, small_sample)
+        kinds["cluster_cr1"] = _clustered(fit, design, members, count_clusters(members))
+        if small_sample == "satterthwaite":
+            errors = _by_side(fit, design, members, group)
+            rests = replace(rests, df=errors.df_of(EFFECT))
+            kinds[rests.kind] = errors.covariance
     effect = float(fit.coefficients[3])
     covariance = kinds[rests.kind]
     estimate = QuasiEstimate(
@@ -195,7 +216,7 @@ def did_two_way(
     *,
     cluster: ArrayLike | None = None,
     weights: ArrayLike | None = None,
-    small_sample: SmallSample = "nested",
+    small_sample: SmallSample = "satterthwaite",
     alpha: float = 0.05,
 ) -> TwoWayDid:
     """Difference in differences over many periods, with unit and period effects.
@@ -207,11 +228,12 @@ def did_two_way(
         treatment: 1 where the row's unit is under treatment in that period; a fraction where it began within the period.
         cluster: The cluster of each row; default: the unit.
         weights: Weight of each row, > 0 (for example population); default 1.
-        small_sample: Convention of the standard error: `nested`, `all` or `none`.
+        small_sample: Convention of the standard error: `satterthwaite` holds with few treated clusters too; `nested`, `all`
+            and `none` are those of other programs.
         alpha: Error rate in (0, 1).
 
     Returns:
-        The coefficient of `treatment`; t with clusters - 1 degrees of freedom.
+        The coefficient of `treatment`; t with Satterthwaite's (or clusters - 1) degrees of freedom.
 
     Raises:
         UsageError: Lengths differ, or an option breaks its rule.
@@ -228,16 +250,23 @@ def did_two_way(
     dose = numbers_of("treatment", treatment, rows=y.size)
     _, members = codes_of("cluster", unit if cluster is None else cluster, rows=y.size)
     effects = TwoWay.of(units, periods, weights_of(weights, y.size))
-    fit = fit_panel(y, dose[:, None], effects, members, small_sample=small_sample, nested=is_nested(units, members))
+    fit = fit_panel(y, dose[:, None], effects, members, nested=is_nested(units, members))
     effect = float(fit.coefficients[0])
     on = dose > 0.0
     pull = effects.weight * effects.residual(dose)
     negative = float(((pull < 0.0) & on).sum() / on.sum())
-    findings = [*check_clusters(fit.clusters, np.unique(members[on]).size), *timing_findings(units, periods, dose, negative)]
     treated = float(np.average(y[on], weights=effects.weight[on]))
+    began = began_of(units, periods, dose)
+    errors = fit.errors(small_sample, kinds_of(members, began[units]), also=_level_scores(y - treated, dose, effects, fit, members))
+    own, level = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    std_error = math.sqrt(errors.variance_of(own))
+    findings = [
+        *check_clusters(fit.clusters, np.unique(members[on]).size, by_kind=small_sample == "satterthwaite"),
+        *timing_findings(units, periods, dose, negative),
+    ]
     ever = np.unique(units[on]).size
     estimate = QuasiEstimate(
-        **with_inference(effect, math.sqrt(float(fit.covariance[0, 0])), df=fit.clusters - 1.0, alpha=alpha),
+        **with_inference(effect, std_error, df=errors.df_of(own), alpha=alpha),
         method="did_two_way",
         interval_method=f"cluster_{small_sample}_t",
         n=y.size,
@@ -249,37 +278,47 @@ def did_two_way(
         findings=tuple(findings),
         grade=graded(trends_grade("did", level="weak", because="the trends before the treatment were not tested"), findings),
         numbers={"negative_weights": negative, "clusters": float(fit.clusters)},
-        level_error=_level_error(y - treated, dose, pull, effects, fit, members, fit.factors[small_sample]),
+        level_error=LevelError.of_coefficients(errors.covariance, effect=own, level=level),
     )
-    return TwoWayDid(
-        estimate=estimate,
-        std_errors={kind: math.sqrt(float(fit.raw_covariance[0, 0])) * math.sqrt(factor) for kind, factor in fit.factors.items()},
-        negative_weights=negative,
-    )
+    raw = math.sqrt(float(fit.raw_covariance[0, 0]))
+    std_errors: dict[SmallSample, float] = {kind: raw * math.sqrt(factor) for kind, factor in fit.factors.items()}
+    std_errors[small_sample] = std_error
+    return TwoWayDid(estimate=estimate, std_errors=std_errors, negative_weights=negative)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rests:
     """What the error of a two-by-two comparison rests on."""
 
-    kind: Literal["hc1", "cluster_cr1"]
+    kind: Literal["hc1", "cluster_cr1", "cluster_satterthwaite"]
     df: float
     n_treated: int
     n_control: int
     findings: tuple[Finding, ...] = ()
 
 
-def _on_clusters(members: Ints, group: NDArray[np.bool_], after: NDArray[np.bool_]) -> _Rests:
+def _on_clusters(members: Ints, group: NDArray[np.bool_], after: NDArray[np.bool_], small_sample: ClusteredKind) -> _Rests:
     """The clusters on each side, and what is to be said of them."""
     clusters = count_clusters(members)
     treated, others = np.unique(members[group]).size, np.unique(members[~group]).size
     return _Rests(
-        kind="cluster_cr1",
+        kind="cluster_cr1" if small_sample == "cr1" else "cluster_satterthwaite",
         df=clusters - 1.0,
         n_treated=treated,
         n_control=others,
-        findings=(*check_clusters(clusters, treated), *wave_findings(members, after, clusters)),
+        findings=(
+            *check_clusters(clusters, treated, by_kind=small_sample == "satterthwaite"),
+            *wave_findings(members, after, clusters),
+        ),
     )
+
+
+def _by_side(fit: LeastSquares, design: Floats, members: Ints, group: NDArray[np.bool_]) -> ClusterErrors:
+    """Errors of the four coefficients, the treated side's and the other's apart."""
+    clusters = int(members.max()) + 1
+    rows = design @ fit.inverse
+    pull = cluster_sums(np.abs(rows), members, clusters)
+    return ClusterErrors.of(cluster_sums(rows * fit.residuals[:, None], members, clusters), pull, kinds_of(members, group.astype(np.int64)))
 
 
 def _clustered(fit: LeastSquares, design: Floats, members: Ints, clusters: int) -> Floats:
@@ -290,16 +329,11 @@ def _clustered(fit: LeastSquares, design: Floats, members: Ints, clusters: int) 
     return scale * fit.inverse @ (scores.T @ scores) @ fit.inverse
 
 
-def _level_error(deviation: Floats, dose: Floats, pull: Floats, effects: TwoWay, fit: PanelFit, members: Ints, factor: float) -> LevelError:
-    """Error of the treated rows' mean less the effect at their mean dose, beside the effect's, by cluster.
-
-    The coefficient is linear in all outcomes: a row weighs `pull`, over what these weights make of the dose itself.
-    """
+def _level_scores(deviation: Floats, dose: Floats, effects: TwoWay, fit: PanelFit, members: Ints) -> Floats:
+    """Each cluster's part in the error of the treated rows' mean less the effect at their mean dose, shape (clusters,)."""
     share = np.where(dose > 0.0, effects.weight, 0.0)
     share /= share.sum()
-    own = sums_by(members, pull * fit.residuals, fit.clusters) / float(pull @ dose)
-    level = sums_by(members, share * deviation, fit.clusters) - float(share @ dose) * own
-    return LevelError(variance=factor * float(level @ level), covariance=factor * float(level @ own))
+    return sums_by(members, share * deviation, fit.clusters) - float(share @ dose) * fit.scores[:, 0]
 
 
 def _check_cells(counts: Mapping[Cell, int]) -> None:

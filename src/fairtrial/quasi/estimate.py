@@ -58,7 +58,7 @@ class QuasiEstimate:
         p_value: Of no effect, two-sided, in [0, 1]; agrees with `interval`.
         std_error: Standard error; None where the method has none (rank inference).
         statistic: effect / std_error, or the rank statistic; None where there is none.
-        df: Degrees of freedom of Student's t; None for the normal or a rank.
+        df: Degrees of freedom of Student's t; None for the normal, a rank, or a mixture of t over unknown dependence.
         alpha: Error rate of `interval`.
         method: Name of the estimator.
         interval_method: Name of the interval.

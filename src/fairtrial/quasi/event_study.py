@@ -12,7 +12,7 @@ Abraham 2021, J. Econometrics 225, 175-199): read `staggered` there.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,7 @@ from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
 from fairtrial.quasi.did_checks import ASSUMPTIONS, check_clusters, trends_grade
 from fairtrial.quasi.estimate import QuasiEstimate, graded, inference, with_inference
+from fairtrial.quasi.few_clusters import ClusterErrors, kinds_of
 from fairtrial.quasi.fixed_effects import PanelFit, SmallSample, TwoWay, fit_panel, is_nested
 from fairtrial.quasi.panel import Panel, panel_of
 from fairtrial.stats.result import Interval
@@ -58,7 +59,7 @@ class JointTest:
     Attributes:
         statistic: F statistic.
         df: Number of coefficients tested.
-        df_error: Clusters - 1; `inf` for a chi-square divided by its degrees of freedom.
+        df_error: Of the denominator: clusters - 1, or by kinds of clusters; `inf` for a chi-square divided by its degrees of freedom.
         p_value: In [0, 1].
     """
 
@@ -75,7 +76,7 @@ class EventStudy:
     Attributes:
         estimate: The mean of the effects from the start on, each distance weighted by its treated rows.
         points: Effects by distance, ascending.
-        pretrend: Joint test of all coefficients before the reference; None when there are none.
+        pretrend: Joint test of all coefficients before the reference; None when there are none, or too few clusters for them.
     """
 
     estimate: QuasiEstimate
@@ -91,7 +92,7 @@ def event_study(
     *,
     cluster: ArrayLike | None = None,
     weights: ArrayLike | None = None,
-    small_sample: SmallSample = "nested",
+    small_sample: SmallSample = "satterthwaite",
     alpha: float = 0.05,
 ) -> EventStudy:
     """Effects by time since the treatment began, with unit and period effects.
@@ -103,11 +104,12 @@ def event_study(
         cohort: First treated period of the row's unit; NaN, infinity, or 0 where 0 is no period: never.
         cluster: The cluster of each row; default: the unit.
         weights: Weight of each row, > 0.
-        small_sample: Convention of the standard errors.
+        small_sample: Convention of the standard errors: `satterthwaite` holds with few treated clusters too; `nested`, `all`
+            and `none` are those of other programs.
         alpha: Error rate in (0, 1) of each interval.
 
     Returns:
-        Coefficients relative to the last period before the start; t with clusters - 1 degrees of freedom.
+        Coefficients relative to the last period before the start; t with Satterthwaite's (or clusters - 1) degrees of freedom.
 
     Raises:
         UsageError: Lengths differ, or an option breaks its rule.
@@ -128,17 +130,19 @@ def event_study(
         regressors,
         TwoWay.of(panel.unit, panel.period, panel.weight),
         panel.cluster,
-        small_sample=small_sample,
         nested=is_nested(panel.unit, panel.cluster),
     )
-    points = _points(shown, counts, fit, alpha)
+    errors = fit.errors(small_sample, kinds_of(panel.cluster, panel.first[panel.unit]))
+    points = _points(shown, counts, fit, errors, alpha)
     before = [i for i, e in enumerate(shown) if e < -1]
-    pretrend = joint_test(fit.coefficients[before], fit.covariance[np.ix_(before, before)], df_error=fit.clusters - 1.0) if before else None
+    pretrend, findings = _pretrend(fit.coefficients, errors, before, by_kind=small_sample == "satterthwaite")
     touched = np.unique(panel.cluster[ever]).size
-    findings = [*check_clusters(fit.clusters, touched), *pretrend_findings(pretrend)]
+    findings = [*check_clusters(fit.clusters, touched, by_kind=small_sample == "satterthwaite"), *findings]
     if panel.cohorts.size > 1:
         findings.append(_mixed(panel.cohorts.size))
-    return EventStudy(estimate=_average(panel, fit, shown, counts, findings, alpha), points=points, pretrend=pretrend)
+    share = np.array([counts[e] if e >= 0 else 0 for e in shown], dtype=np.float64)
+    estimate = _average(panel, fit, errors, share / share.sum(), findings, alpha)
+    return EventStudy(estimate=replace(estimate, interval_method=f"cluster_{small_sample}_t"), points=points, pretrend=pretrend)
 
 
 def joint_test(coefficients: Floats, covariance: Floats, *, df_error: float = math.inf) -> JointTest:
@@ -218,25 +222,63 @@ def _distances(panel: Panel) -> Ints:
     return distance
 
 
-def _points(shown: list[int], counts: dict[int, int], fit: PanelFit, alpha: float) -> tuple[EventPoint, ...]:
+def _pretrend(coefficients: Floats, errors: ClusterErrors, before: list[int], *, by_kind: bool) -> tuple[JointTest | None, list[Finding]]:
+    """The joint test of the coefficients before the reference and what it says; no test where clusters are too few for them."""
+    if not before:
+        return None, pretrend_findings(None)
+    try:
+        test = joint_by_kind(coefficients, errors, before) if by_kind else None
+    except DataError:
+        return None, [untestable(len(before))]
+    if test is None:
+        test = joint_test(coefficients[before], errors.covariance[np.ix_(before, before)], df_error=float(errors.df[0]))
+    return test, pretrend_findings(test)
+
+
+def joint_by_kind(coefficients: Floats, errors: ClusterErrors, chosen: list[int]) -> JointTest:
+    """Test that the chosen coefficients are all 0, with the degrees of freedom of their errors by kind of cluster.
+
+    Args:
+        coefficients: Shape (k,).
+        errors: Of the coefficients.
+        chosen: Places of those tested, at least one.
+
+    Raises:
+        DataError: There are too few clusters for so many coefficients.
+    """
+    statistic, df_error, p_value = errors.hotelling(coefficients, chosen)
+    return JointTest(statistic=statistic, df=len(chosen), df_error=df_error, p_value=p_value)
+
+
+def untestable(periods: int) -> Finding:
+    """That the trends before were not tested together, because there are too few clusters for so many periods."""
+    return Finding(
+        code="pretrend_untestable",
+        severity="warning",
+        message=f"There are too few units to test the {periods} periods before the treatment together.",
+        action="Look at the effects before the start one by one; a test needs more treated units than periods.",
+        numbers={"periods": periods},
+    )
+
+
+def _points(shown: list[int], counts: dict[int, int], fit: PanelFit, errors: ClusterErrors, alpha: float) -> tuple[EventPoint, ...]:
     """Coefficients with their intervals, and the reference, which is 0 by construction."""
     points = [EventPoint(event_time=-1, effect=0.0, std_error=None, interval=None, n=counts[-1])]
     for index, event_time in enumerate(shown):
-        effect, std_error = float(fit.coefficients[index]), math.sqrt(float(fit.covariance[index, index]))
-        interval = inference(effect, std_error, df=fit.clusters - 1.0, alpha=alpha).interval
+        one = np.eye(len(shown))[index]
+        effect, std_error = float(fit.coefficients[index]), math.sqrt(errors.variance_of(one))
+        interval = inference(effect, std_error, df=errors.df_of(one), alpha=alpha).interval
         points.append(EventPoint(event_time=event_time, effect=effect, std_error=std_error, interval=interval, n=counts[event_time]))
     return tuple(sorted(points, key=lambda point: point.event_time))
 
 
-def _average(panel: Panel, fit: PanelFit, shown: list[int], counts: dict[int, int], findings: list[Finding], alpha: float) -> QuasiEstimate:
-    """The mean of the coefficients from the start on, each weighted by the treated rows at its distance."""
-    share = np.array([counts[e] if e >= 0 else 0 for e in shown], dtype=np.float64)
-    share /= share.sum()
-    effect, std_error = float(share @ fit.coefficients), math.sqrt(float(share @ fit.covariance @ share))
+def _average(panel: Panel, fit: PanelFit, errors: ClusterErrors, share: Floats, findings: list[Finding], alpha: float) -> QuasiEstimate:
+    """The mean of the coefficients from the start on, each weighted by its share of treated rows."""
+    effect, std_error = float(share @ fit.coefficients), math.sqrt(errors.variance_of(share))
     treated = float(np.average(panel.outcome[panel.treated], weights=panel.weight[panel.treated]))
     ever = int((panel.first < panel.never).sum())
     return QuasiEstimate(
-        **with_inference(effect, std_error, df=fit.clusters - 1.0, alpha=alpha),
+        **with_inference(effect, std_error, df=errors.df_of(share), alpha=alpha),
         method="event_study",
         interval_method="cluster_t",
         n=fit.n,

@@ -5,7 +5,8 @@ eliminated and the periods' normal equations solved (Frisch & Waugh 1933,
 Lovell 1963), so that no dummy is ever laid out. Errors are cluster-robust
 (Liang & Zeger 1986, Biometrika 73, 13-22) with G - 1 degrees of freedom and one
 of three small-sample factors; with few clusters (below about 40), or few treated
-ones, they are too small (Cameron, Gelbach & Miller 2008, REStat 90, 414-427).
+ones, these are too small (Cameron, Gelbach & Miller 2008, REStat 90, 414-427) and
+`satterthwaite` counts the variance and its degrees of freedom by kind of cluster.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ from numpy.typing import NDArray
 
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
 from fairtrial.quasi.columns import check_noise, count_clusters
+from fairtrial.quasi.few_clusters import ClusterErrors
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-SmallSample = Literal["none", "nested", "all"]
+Factor = Literal["none", "nested", "all"]
 """`none`: CR0. `nested`: G / (G - 1) (n - 1) / (n - K) where unit effects nested in clusters are not counted in K.
 `all`: the same with every dummy counted."""
+SmallSample = Literal["satterthwaite", "none", "nested", "all"]
+"""`satterthwaite`: a variance for each cohort of clusters, with degrees of freedom of its own (`few_clusters`). The
+others: a factor of the variance, with G - 1 degrees of freedom."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,26 +108,46 @@ class PanelFit:
 
     Attributes:
         coefficients: Of the regressors, shape (k,).
-        covariance: Cluster-robust with the chosen small-sample factor, shape (k, k).
-        raw_covariance: The same without a factor (CR0).
+        raw_covariance: Cluster-robust without a small-sample factor (CR0), shape (k, k).
         factors: Small-sample factor of the variance by convention.
+        scores: Each cluster's part in the error of each coefficient, shape (clusters, k).
+        pull: Weight that each cluster carries in each coefficient, >= 0, shape (clusters, k).
         clusters: Number of clusters.
         n: Rows.
         residuals: Shape (n,).
     """
 
     coefficients: Floats
-    covariance: Floats
     raw_covariance: Floats
-    factors: dict[SmallSample, float]
+    factors: dict[Factor, float]
+    scores: Floats
+    pull: Floats
     clusters: int
     n: int
     residuals: Floats
 
+    def errors(self, small_sample: SmallSample, kind: Ints, *, also: Floats | None = None) -> ClusterErrors:
+        """Errors of the coefficients by a convention.
 
-def fit_panel(
-    outcome: Floats, regressors: Floats, effects: TwoWay, cluster: Ints, *, small_sample: SmallSample = "nested", nested: bool = True
-) -> PanelFit:
+        Args:
+            small_sample: Which.
+            kind: Kind of each cluster, as `kinds_of` has it, shape (clusters,).
+            also: Parts of a further number, shape (clusters,), which becomes the last coefficient.
+
+        Raises:
+            UsageError: `small_sample` is another word.
+            NotEnoughDataError: By `satterthwaite`, no kind has two clusters.
+        """
+        if small_sample not in get_args(SmallSample):
+            raise UsageError(f"small_sample must be one of {list(get_args(SmallSample))}, got {small_sample!r}.")
+        scores = self.scores if also is None else np.column_stack([self.scores, also])
+        if small_sample == "satterthwaite":
+            pull = self.pull if also is None else np.column_stack([self.pull, self.pull.sum(axis=1)])
+            return ClusterErrors.of(scores, pull, kind)
+        return ClusterErrors.plain(self.factors[small_sample] * (scores.T @ scores), self.clusters - 1.0)
+
+
+def fit_panel(outcome: Floats, regressors: Floats, effects: TwoWay, cluster: Ints, *, nested: bool = True) -> PanelFit:
     """Weighted least squares of an outcome on regressors with unit and period effects.
 
     Args:
@@ -130,19 +155,15 @@ def fit_panel(
         regressors: Shape (n, k).
         effects: The effects, with the rows' weights.
         cluster: Place of each row's cluster, shape (n,).
-        small_sample: Which factor `covariance` carries.
         nested: Whether units lie within clusters, so that their effects need not be counted.
 
     Raises:
-        UsageError: `small_sample` is another word.
         NotEnoughDataError: Fewer than two clusters, or no more rows than coefficients.
         DataError: A regressor does not vary once the effects are taken out.
 
     References:
         Liang & Zeger (1986); Cameron & Miller (2015), Journal of Human Resources 50, 317-372, section II.
     """
-    if small_sample not in get_args(SmallSample):
-        raise UsageError(f"small_sample must be one of {list(get_args(SmallSample))}, got {small_sample!r}.")
     n, k = regressors.shape
     groups = count_clusters(cluster)
     taken = {"nested": k + effects.periods, "all": k + effects.units + effects.periods - 1}
@@ -164,17 +185,17 @@ def fit_panel(
     coefficients = half @ (q.T @ (y * root[:, 0]))
     residuals = y - x @ coefficients
     check_noise(residuals, outcome)
-    sums = cluster_sums(x * (effects.weight * residuals)[:, None], cluster, groups)
-    bread = half @ half.T
-    raw = bread @ (sums.T @ sums) @ bread
+    pull = (x * effects.weight[:, None]) @ (half @ half.T)  # each coefficient is the sum of pull times the outcome
+    scores = cluster_sums(pull * residuals[:, None], cluster, groups)
     base = groups / (groups - 1) * (n - 1)
-    factors: dict[SmallSample, float] = {"none": 1.0, "all": base / (n - taken["all"])}
+    factors: dict[Factor, float] = {"none": 1.0, "all": base / (n - taken["all"])}
     factors["nested"] = base / (n - taken["nested"]) if nested else factors["all"]
     return PanelFit(
         coefficients=coefficients,
-        covariance=raw * factors[small_sample],
-        raw_covariance=raw,
+        raw_covariance=scores.T @ scores,
         factors=factors,
+        scores=scores,
+        pull=cluster_sums(np.abs(pull), cluster, groups),
         clusters=groups,
         n=n,
         residuals=residuals,

@@ -4,8 +4,10 @@
 intervention. `counterfactual_series` predicts the series after from control
 series, related before, by least squares or with a level that wanders (a local
 level: the structural model behind CausalImpact, here by maximum likelihood).
-Errors allow for dependence in time (Newey & West 1987). Without a control series
-whatever else happened at that moment is taken for the effect.
+Errors allow for dependence in time: by default a first-order autoregression of
+unknown strength (`autoregression`), which keeps its error rate in short series; by
+Newey & West (1987) where lags are asked for, which needs long ones. Without a control
+series whatever else happened at that moment is taken for the effect.
 
 References: Wagner, Soumerai, Zhang & Ross-Degnan (2002), J. Clin. Pharm. Ther.
 27, 299-309; Newey & West (1987), Econometrica 55, 703-708; Harvey (1989),
@@ -23,8 +25,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import NotEnoughDataError, UsageError
+from fairtrial.quasi.autoregression import Autoregression
 from fairtrial.quasi.columns import check_noise, numbers_of
-from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, inference, with_inference
+from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, Tested, with_inference
 from fairtrial.stats.regression import LeastSquares, coefficient_covariance, least_squares
 from fairtrial.stats.result import Interval
 
@@ -34,6 +37,11 @@ NO_OTHER_EVENT = "Nothing else changed the series at the moment of the intervent
 STABLE_TREND = "Without it the series would have gone on as before."
 DEPENDENT = 0.3
 """Lag-1 correlation of residuals from which a finding says so."""
+PERSISTENT = 0.8
+"""Autocorrelation above which the level of a series may wander further than a few dozen periods show."""
+SHORT = 40
+"""Periods below which an autocorrelation of 0.9 is not seen; measured at 5% with 24 periods in
+docs/statistics/calibration/segmented_regression.md."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +49,18 @@ class Change:
     """A change of a segmented regression.
 
     Attributes:
-        effect: In the outcome's unit (level) or per period (slope).
-        se_ols: Standard error under independent residuals.
+        effect: By least squares, in the outcome's unit (level) or per period (slope).
+        weighed: The same with the dependence of errors weighed in, which `interval` and `p_value` are about; `effect` where
+            lags were asked for.
+        se_ols: Standard error of `effect` under independent residuals.
         se_newey_west: Newey-West, without a small-sample factor.
-        se_adjusted: Newey-West times n / (n - k) in the variance; the one that `interval` uses.
-        interval: Student's t with n - 4 degrees of freedom.
+        se_adjusted: Newey-West times n / (n - k) in the variance; the one that `interval` uses where lags were asked for.
+        interval: Confidence interval at level 1 - alpha.
         p_value: Two-sided.
     """
 
     effect: float
+    weighed: float
     se_ols: float
     se_newey_west: float
     se_adjusted: float
@@ -68,6 +79,7 @@ class SegmentedRegression:
         level_before: Level at the first period.
         slope_before: Slope before.
         lags: Lags of the Newey-West errors.
+        rho: Autocorrelation of neighbouring errors, on average over what the series allows; None where lags were asked for.
     """
 
     estimate: QuasiEstimate
@@ -76,6 +88,7 @@ class SegmentedRegression:
     level_before: float
     slope_before: float
     lags: int
+    rho: float | None
 
 
 def segmented_regression(series: ArrayLike, *, start: int, lags: int | None = None, alpha: float = 0.05) -> SegmentedRegression:
@@ -84,11 +97,12 @@ def segmented_regression(series: ArrayLike, *, start: int, lags: int | None = No
     Args:
         series: One value a period, evenly spaced, in order, shape (n,).
         start: Place of the first period after the intervention, counted from 0.
-        lags: Lags of the Newey-West errors (Bartlett kernel), >= 0; default 4 (n / 100)^(2/9), rounded down.
+        lags: Lags of Newey-West errors (Bartlett kernel), >= 0, that inference shall rest on, with t of n - 4 degrees of
+            freedom. Default: errors are autoregressive, and the Newey-West errors told beside have 4 (n / 100)^(2/9) lags.
         alpha: Error rate in (0, 1).
 
     Returns:
-        y = a + b t + c [t >= start] + d (t - start) [t >= start]; t with n - 4 degrees of freedom.
+        y = a + b t + c [t >= start] + d (t - start) [t >= start].
 
     Raises:
         UsageError: `lags` is negative or not below n.
@@ -96,7 +110,8 @@ def segmented_regression(series: ArrayLike, *, start: int, lags: int | None = No
         DataError: A value is missing, or the line fits perfectly.
 
     References:
-        Wagner et al. (2002), equation 1; Newey & West (1987), equation 5; default lags: Newey & West (1994).
+        Wagner et al. (2002), equation 1; Newey & West (1987), equation 5; default lags: Newey & West (1994);
+        autoregressive errors: see `autoregression`.
     """
     y = numbers_of("series", series)
     n = y.size
@@ -112,15 +127,22 @@ def segmented_regression(series: ArrayLike, *, start: int, lags: int | None = No
     ols = coefficient_covariance(fit, design, "classical")
     raw = newey_west(fit, design, used)
     scaled = raw * (n / (n - 4))
-    changes = [_change(float(fit.coefficients[j]), ols[j, j], raw[j, j], scaled[j, j], n - 4.0, alpha) for j in (2, 3)]
-    mean = np.array([0.0, 0.0, 1.0, float((t[after] - start).mean())])
-    effect, std_error = float(mean @ fit.coefficients), math.sqrt(float(mean @ scaled @ mean))
-    findings = (_no_control(), *_dependence(fit.residuals[:start], used))
+    lasting = Autoregression.of(y, design) if lags is None else None
+
+    def told(contrast: Floats) -> Tested:
+        if lasting is not None:
+            return lasting.of_sum(contrast).tested(alpha=alpha)
+        return with_inference(float(contrast @ fit.coefficients), math.sqrt(float(contrast @ scaled @ contrast)), df=n - 4.0, alpha=alpha)
+
+    changes = [_change(float(fit.coefficients[j]), ols[j, j], raw[j, j], scaled[j, j], told(np.eye(4)[j])) for j in (2, 3)]
+    tested = told(np.array([0.0, 0.0, 1.0, float((t[after] - start).mean())]))
+    effect = tested["effect"]
+    findings = (_no_control(), *(_dependence(fit.residuals[:start], used) if lasting is None else lasting_findings(lasting, n)))
     observed = float(y[start:].mean())
     estimate = QuasiEstimate(
-        **with_inference(effect, std_error, df=n - 4.0, alpha=alpha),
+        **tested,
         method="segmented_regression",
-        interval_method="newey_west_t",
+        interval_method="newey_west_t" if lasting is None else "autoregression_t",
         n=n,
         n_treated=n - start,
         n_control=start,
@@ -138,6 +160,7 @@ def segmented_regression(series: ArrayLike, *, start: int, lags: int | None = No
         level_before=float(fit.coefficients[0]),
         slope_before=float(fit.coefficients[1]),
         lags=used,
+        rho=None if lasting is None else lasting.mean_rho,
     )
 
 
@@ -163,16 +186,16 @@ def newey_west(fit: LeastSquares, design: Floats, lags: int) -> Floats:
     return fit.inverse @ middle @ fit.inverse
 
 
-def _change(effect: float, ols: float, raw: float, scaled: float, df: float, alpha: float) -> Change:
-    """One coefficient with its three variances; the last is the one that inference reads."""
-    tested = inference(effect, math.sqrt(max(scaled, 0.0)), df=df, alpha=alpha)
+def _change(effect: float, ols: float, raw: float, scaled: float, tested: Tested) -> Change:
+    """One coefficient with its three variances, and what inference says of it."""
     return Change(
         effect=effect,
+        weighed=tested["effect"],
         se_ols=math.sqrt(ols),
         se_newey_west=math.sqrt(raw),
         se_adjusted=math.sqrt(scaled),
-        interval=tested.interval,
-        p_value=tested.p_value,
+        interval=tested["interval"],
+        p_value=tested["p_value"],
     )
 
 
@@ -203,6 +226,48 @@ def _no_control() -> Finding:
         message="There is no control series: anything else that happened at that moment is counted as the effect.",
         action="Add series that the intervention cannot have touched.",
     )
+
+
+def lasting_findings(lasting: Autoregression, periods: int) -> list[Finding]:
+    """How strongly neighbouring periods resemble each other, and whether there are too few to tell.
+
+    Args:
+        lasting: The errors' dependence.
+        periods: Periods that it was seen in.
+    """
+    found: list[Finding] = []
+    strong = float(lasting.weight[lasting.rho > PERSISTENT].sum())
+    if strong > 0.5:
+        found.append(
+            Finding(
+                code="persistent_series",
+                severity="warning",
+                message=f"The series stays where it is for long (autocorrelation about {lasting.mean_rho:.2f}): its level may wander.",
+                action="The interval allows for that as far as the series can tell; add control series, or look at more periods before.",
+                numbers={"correlation": lasting.mean_rho, "share_persistent": strong},
+            )
+        )
+    elif abs(lasting.mean_rho) >= DEPENDENT:
+        found.append(
+            Finding(
+                code="autocorrelated",
+                severity="info",
+                message=f"Neighbouring periods resemble each other (autocorrelation of the errors about {lasting.mean_rho:.2f}).",
+                action="The interval allows for it, and for not knowing it well.",
+                numbers={"correlation": lasting.mean_rho},
+            )
+        )
+    if periods < SHORT:
+        found.append(
+            Finding(
+                code="short_series",
+                severity="info",
+                message=f"{periods} periods do not tell a series that stays where it is for long (autocorrelation 0.9) from a trend.",
+                action="If this one may be such, read a p-value near the limit as no evidence: add periods before the intervention.",
+                numbers={"periods": periods},
+            )
+        )
+    return found
 
 
 def _dependence(residuals: Floats, lags: int) -> list[Finding]:

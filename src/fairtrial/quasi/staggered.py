@@ -5,7 +5,9 @@ since the last period before g, less the change of units not treated by then.
 Only clean comparisons are made, so that effects may differ between cohorts and
 grow with time. With covariates the comparison is doubly robust (Sant'Anna & Zhao
 2020). Errors come from influence functions, without a bootstrap; every further
-number is an average of ATT(g, t) and keeps its influence function.
+number is an average of ATT(g, t) and keeps its influence function. With small
+cohorts the published errors are too small: `satterthwaite` takes a variance for
+each cohort, with degrees of freedom of its own (`few_clusters`).
 
 References: Callaway & Sant'Anna (2021), Journal of Econometrics 225, 200-230;
 Sant'Anna & Zhao (2020), Journal of Econometrics 219, 101-122.
@@ -25,7 +27,8 @@ from fairtrial.errors import NotEnoughDataError, UsageError
 from fairtrial.quasi.columns import matrix_of
 from fairtrial.quasi.doubly_robust import doubly_robust_change, plain_change
 from fairtrial.quasi.estimate import inference
-from fairtrial.quasi.fixed_effects import sums_by
+from fairtrial.quasi.few_clusters import ClusterErrors, kinds_of
+from fairtrial.quasi.fixed_effects import cluster_sums, sums_by
 from fairtrial.quasi.panel import Panel, panel_of
 from fairtrial.stats.result import Interval, check_alpha
 
@@ -33,28 +36,35 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 ControlGroup = Literal["never_treated", "not_yet_treated"]
 BasePeriod = Literal["varying", "universal"]
+CohortErrors = Literal["none", "satterthwaite"]
+"""`none`: as published, with normal quantiles. `satterthwaite`: a variance for each cohort, Student's t."""
 SMALL_COHORT = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanComparison:
-    """With whom a cohort is compared, and since when.
+    """With whom a cohort is compared, since when, and how the errors are counted.
 
     Attributes:
         control: `never_treated` units, or all `not_yet_treated` ones.
         base: Before the treatment compare with the period before (`varying`), or with the last one before g (`universal`).
         anticipation: Periods before g in which behaviour may already change, >= 0.
+        small_sample: Convention of the standard errors, of the averages over effects too: `none`, as published, with normal
+            quantiles; `satterthwaite` holds with small cohorts too (the one that specs use).
     """
 
     control: ControlGroup = "never_treated"
     base: BasePeriod = "varying"
     anticipation: int = 0
+    small_sample: CohortErrors = "none"
 
     def __post_init__(self) -> None:
         if self.control not in get_args(ControlGroup):
             raise UsageError(f"control must be one of {list(get_args(ControlGroup))}, got {self.control!r}.")
         if self.base not in get_args(BasePeriod):
             raise UsageError(f"base must be one of {list(get_args(BasePeriod))}, got {self.base!r}.")
+        if self.small_sample not in get_args(CohortErrors):
+            raise UsageError(f"small_sample must be one of {list(get_args(CohortErrors))}, got {self.small_sample!r}.")
         if self.anticipation < 0:
             raise UsageError(f"anticipation must be a number of periods >= 0, got {self.anticipation}.")
 
@@ -70,6 +80,7 @@ class GroupTime:
         effect: In the outcome's unit.
         std_error: None where the effect is 0 by construction (universal base), or rests on one unit a side.
         interval: Pointwise confidence interval; None without a standard error.
+        df: Degrees of freedom of Student's t; None for the normal, or without a standard error.
         n_treated: Units of the cohort.
         n_control: Units they are compared with.
     """
@@ -80,6 +91,7 @@ class GroupTime:
     effect: float
     std_error: float | None
     interval: Interval | None
+    df: float | None
     n_treated: int
     n_control: int
 
@@ -92,11 +104,13 @@ class GroupTimes:
         effects: By cohort, then by period.
         influence: Influence of each unit on each effect, shape (units, effects); its mean square over units
             divided by their number is the variance.
+        pull: Weight with which each unit's change enters each effect, >= 0, shape (units, effects).
         first: Place of each unit's first treated period; number of periods for the never treated.
         periods: The periods.
         cluster: Place of each unit's cluster.
         alpha: Error rate of the intervals.
         control: Which units served as controls.
+        small_sample: Convention of the standard errors.
         treated_mean: Mean outcome over treated rows.
         treated_influence: Influence of each unit on that mean, shape (units,).
         rows: Rows that entered.
@@ -105,23 +119,26 @@ class GroupTimes:
 
     effects: tuple[GroupTime, ...]
     influence: Floats
+    pull: Floats
     first: Ints
     periods: Floats
     cluster: Ints
     alpha: float
     control: ControlGroup
+    small_sample: CohortErrors
     treated_mean: float
     treated_influence: Floats
     rows: int
     findings: tuple[Finding, ...]
 
-    def std_error(self, influence: Floats) -> float:
-        """Standard error of a number by its influence function, shape (units,)."""
-        return math.sqrt(float(np.square(self.scores(influence)).sum()))
+    def errors(self, influence: Floats, pull: Floats) -> ClusterErrors:
+        """Errors of numbers by their influence functions.
 
-    def scores(self, influence: Floats) -> Floats:
-        """What each cluster adds to the error of a number by its influence function: shape (units,) to shape (clusters,)."""
-        return sums_by(self.cluster, influence, int(self.cluster.max()) + 1) / influence.size
+        Args:
+            influence: Shape (units, k).
+            pull: Weight with which each unit's changes enter each number, >= 0, shape (units, k).
+        """
+        return _errors(influence, pull, self.cluster, self.first, self.small_sample)
 
 
 def att_gt(
@@ -149,7 +166,7 @@ def att_gt(
         alpha: Error rate in (0, 1) of each interval.
 
     Returns:
-        ATT(g, t) with their influence functions; normal inference.
+        ATT(g, t) with their influence functions.
 
     Raises:
         UsageError: Lengths differ, a unit changes its cluster, or `alpha` lies outside (0, 1).
@@ -161,6 +178,7 @@ def att_gt(
     """
     check_alpha(alpha)
     wanted = against or CleanComparison()
+    small_sample = wanted.small_sample
     whole = panel_of(outcome, unit, time, cohort, cluster=cluster)
     x = None if covariates is None else matrix_of("covariates", covariates, rows=whole.outcome.size, row="row of the panel")
     panel, kept, findings = _balanced(whole)
@@ -175,18 +193,24 @@ def att_gt(
     members = _units_cluster(panel)
     by_unit = _wide(x, kept, panel)
     estimated = [(cell, *_estimate(cell, wide, by_unit)) for cell in cells]
-    findings += _thin(panel)
-    mean, pull = _treated_mean(panel)
+    findings += _thin(panel, small_sample)
+    mean, drawn = _treated_mean(panel)
+
+    def told(cell: _Cell, effect: float, influence: Floats) -> GroupTime:
+        return _group_time(cell, panel, effect, _errors(influence[:, None], cell.pull[:, None], members, panel.first, small_sample), alpha)
+
     return GroupTimes(
-        effects=tuple(_group_time(cell, panel, effect, influence, members, alpha) for cell, effect, influence in estimated),
+        effects=tuple(told(*one) for one in estimated),
         influence=np.column_stack([influence for _, _, influence in estimated]),
+        pull=np.column_stack([cell.pull for cell, _, _ in estimated]),
         first=panel.first,
         periods=panel.periods,
         cluster=members,
         alpha=alpha,
         control=wanted.control,
+        small_sample=small_sample,
         treated_mean=mean,
-        treated_influence=pull,
+        treated_influence=drawn,
         rows=panel.outcome.size,
         findings=tuple(findings),
     )
@@ -201,6 +225,28 @@ class _Cell:
     base: int
     treated: NDArray[np.bool_]
     control: NDArray[np.bool_]
+
+    @property
+    def pull(self) -> Floats:
+        """Weight with which each unit's change enters the effect, shape (units,)."""
+        return self.treated / int(self.treated.sum()) + self.control / int(self.control.sum())
+
+
+def _errors(influence: Floats, pull: Floats, cluster: Ints, first: Ints, small_sample: CohortErrors) -> ClusterErrors:
+    """Errors of numbers by their influence functions, shape (units, k), as published or by cohort.
+
+    That cohorts' sizes are estimated adds the same to all units of a cohort: it does not spread within
+    the cohort, and is added as it is.
+    """
+    clusters = int(cluster.max()) + 1
+    scores = cluster_sums(influence, cluster, clusters) / influence.shape[0]
+    if small_sample == "none" or not influence.any():
+        return ClusterErrors.plain(scores.T @ scores, math.inf)
+    kind = kinds_of(cluster, first)
+    common = (
+        np.column_stack([sums_by(kind, column, int(kind.max()) + 1) for column in scores.T]) / np.maximum(np.bincount(kind), 1)[:, None]
+    )
+    return ClusterErrors.of(scores, cluster_sums(pull, cluster, clusters), kind).plus(common[kind].T @ common[kind])
 
 
 def _cells(panel: Panel, against: CleanComparison) -> list[_Cell]:
@@ -237,11 +283,11 @@ def _estimate(cell: _Cell, wide: Floats, covariates: Floats | None) -> tuple[flo
     return effect, influence
 
 
-def _group_time(cell: _Cell, panel: Panel, effect: float, influence: Floats, cluster: Ints, alpha: float) -> GroupTime:
-    """A cell with its error, where it has one: not at the base itself, and not with a single unit on a side."""
-    sums = sums_by(cluster, influence, int(cluster.max()) + 1)
-    std_error = math.sqrt(float(np.square(sums).sum())) / influence.size
-    lone = min(int(cell.treated.sum()), int(cell.control.sum())) < 2
+def _group_time(cell: _Cell, panel: Panel, effect: float, errors: ClusterErrors, alpha: float) -> GroupTime:
+    """A cell with its error, where it has one: not at the base itself, and as published not with a single unit on a side."""
+    one = np.ones(1)
+    std_error, df = math.sqrt(errors.variance_of(one)), errors.df_of(one)
+    lone = math.isinf(df) and min(int(cell.treated.sum()), int(cell.control.sum())) < 2
     known = cell.time != cell.base and not lone and std_error > 0.0
     return GroupTime(
         cohort=float(panel.periods[cell.cohort]),
@@ -249,7 +295,8 @@ def _group_time(cell: _Cell, panel: Panel, effect: float, influence: Floats, clu
         event_time=cell.time - cell.cohort,
         effect=effect,
         std_error=std_error if known else None,
-        interval=inference(effect, std_error, alpha=alpha).interval if known else None,
+        interval=inference(effect, std_error, df=df, alpha=alpha).interval if known else None,
+        df=df if known and math.isfinite(df) else None,
         n_treated=int(cell.treated.sum()),
         n_control=int(cell.control.sum()),
     )
@@ -286,19 +333,25 @@ def _balanced(panel: Panel) -> tuple[Panel, NDArray[np.bool_], list[Finding]]:
     return panel.rows(keep), keep, found
 
 
-def _thin(panel: Panel) -> list[Finding]:
-    """Cohorts of so few units that their effects swing and their errors cannot be believed."""
+def _thin(panel: Panel, small_sample: CohortErrors) -> list[Finding]:
+    """Cohorts of so few units that their effects swing, and what becomes of their errors."""
     sizes = {panel.label(int(g)): int((panel.first == g).sum()) for g in panel.cohorts}
     small = {name: size for name, size in sizes.items() if size < SMALL_COHORT}
     if not small:
         return []
     listed = ", ".join(f"{name} ({size})" for name, size in small.items())
+    if small_sample == "none":
+        errors, action = "their errors are too small", "with one unit a standard error means nothing"
+    elif min(small.values()) < 2:
+        errors, action = "a cohort of one unit is taken to vary as the others do", "ask whether that unit may vary more than the others"
+    else:
+        errors, action = "intervals are as wide as that makes them", "look whether one unit makes the effect"
     return [
         Finding(
             code="small_cohorts",
             severity="warning",
-            message=f"Cohorts of fewer than {SMALL_COHORT} units: {listed}. Their effects swing widely and their errors are too small.",
-            action="Read averages over cohorts, not single cohorts; with one unit a standard error means nothing.",
+            message=f"Cohorts of fewer than {SMALL_COHORT} units: {listed}. Their effects swing widely, and {errors}.",
+            action=f"Read averages over cohorts, not single cohorts; {action}.",
             numbers={"cohorts": len(small)},
         )
     ]

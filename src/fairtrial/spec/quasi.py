@@ -52,6 +52,8 @@ class DidDesign(SpecModel):
     """Column within which rows depend on each other; default: the unit."""
     weights: Name | None = None
     """Column of weights (population), for `two_way` and `imputation`."""
+    small_sample: bool = True
+    """Errors by cohort with degrees of freedom of their own, which hold with few treated units; false: as other programs have them."""
     balanced: bool = False
     """Keep only units seen in every period."""
 
@@ -145,7 +147,7 @@ class InterruptedSeriesDesign(SpecModel):
     model: Literal["local_level", "least_squares"] = "local_level"
     """How the controls predict the series; without controls level and slope are compared."""
     lags: Annotated[int, Field(ge=0)] | None = None
-    """Periods over which errors may depend on each other; default: from the length of the series."""
+    """Lags of Newey-West errors, for long series; default: autoregressive errors of unknown strength, which hold in short ones too."""
 
 
 QuasiDesign = Annotated[DidDesign | RddDesign | SyntheticControlDesign | IvDesign | InterruptedSeriesDesign, Field(discriminator="kind")]
