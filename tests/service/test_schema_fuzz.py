@@ -70,3 +70,23 @@ def test_every_operation_keeps_its_contract(contract, fuzzed):
     operations = [found.ok() for found in contract.get_all_operations()]
     assert len(operations) > 40
     assert [finding for operation in operations for finding in findings(operation, headers)] == []
+
+
+def test_any_walk_through_the_operations_keeps_the_contract(contract, fuzzed):
+    """Stateful: what one answer names is asked of the next operation."""
+    headers = {"Authorization": f"Bearer {fuzzed.tokens['ADMIN']}"}
+
+    class Walk(contract.as_state_machine()):
+        def get_call_kwargs(self, case):
+            del case
+            return {"headers": headers}
+
+        def validate_response(self, response, case, additional_checks=(), **kwargs):
+            del additional_checks, kwargs
+            asked.append(case.operation.label)
+            case.validate_response(response, checks=CHECKS)
+
+    asked: list[str] = []
+    chosen = settings(max_examples=12, stateful_step_count=8, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
+    Walk.run(settings=settings(chosen, suppress_health_check=list(HealthCheck)))
+    assert len(set(asked)) > 20
