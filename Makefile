@@ -66,6 +66,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/batch.py
 	$(BIN)/python benchmarks/bootstrap.py
 	$(BIN)/python benchmarks/analysis.py
+	$(BIN)/python benchmarks/assignment.py
+	$(BIN)/python benchmarks/service.py
 
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

@@ -168,7 +168,8 @@ def over_http(seconds: float, connections: int) -> None:
             server.wait(20)
 
 
-def _measure(server: subprocess.Popen, port: int, token: str, seconds: float, connections: int) -> None:
+def launch(port: int, token: str) -> None:
+    """An experiment that runs, to be asked about."""
     http = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {token}"}, timeout=10)
     until = time.monotonic() + 60
     while time.monotonic() < until:
@@ -179,6 +180,10 @@ def _measure(server: subprocess.Popen, port: int, token: str, seconds: float, co
             time.sleep(0.1)
     http.post("/api/v1/experiments", json={"spec": SPEC, "log_assignments": False}).raise_for_status()
     http.post("/api/v1/experiments/checkout/status", json={"status": "running"}).raise_for_status()
+
+
+def _measure(server: subprocess.Popen, port: int, token: str, seconds: float, connections: int) -> None:
+    launch(port, token)
     print(f"\n| over HTTP, {connections} connections | requests/s | p50 ms | p99 ms | server CPU us/request | not 200 |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name, path in (("one flag", "/ofrep/v1/evaluate/flags/checkout"), ("all flags (one)", "/ofrep/v1/evaluate/flags")):

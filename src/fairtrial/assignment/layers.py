@@ -110,6 +110,11 @@ class GlobalHoldout:
         """
         return _hash(unit, self._suffix) < self._border
 
+    @property
+    def threshold_hex(self) -> str | None:
+        """For SQL: below these 16 hex digits a unit is held out; None where all are and there is no test."""
+        return None if self._border == HASH_SPACE else f"{self._border:016x}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,8 +34,8 @@ Row = tuple[str, str, str | None, str | None, float | None, bytes]
 EventRow = tuple[bytes, str, str, str, float | None, str | None, str]
 """Id, unit, name, stored time, value, properties as JSON, stored time of arrival."""
 
-STEPS = (100, 10, 1)
-"""Rows of one statement in SQLite: few sizes, so that each is compiled once."""
+STEPS = (1000, 100, 10, 1)
+"""Rows of one statement in SQLite: few sizes, each compiled once; large ones, for between two its thread waits for Python's lock."""
 
 ROWS = ("place", "part", "profile_id", "happened_at", "first_id", "second_id", "value", "dedupe_key")
 EVENTS = ("event_id", "unit", "name", "occurred_at", "value", "properties_json", "received_at")
@@ -47,7 +48,7 @@ MAKE_ROWS = {
 }
 MAKE_EVENTS = (
     "CREATE TEMPORARY TABLE IF NOT EXISTS ingest_events (event_id bytea, unit text, name text, occurred_at timestamptz, "
-    "value double precision, properties_json jsonb, received_at timestamptz, part integer) ON COMMIT DELETE ROWS"
+    "value double precision, properties_json jsonb, received_at timestamptz) ON COMMIT DELETE ROWS"
 )
 LOCAL_COSTS = "SET LOCAL random_page_cost = 1.1"
 """Postgres guesses that a look into an index costs as much as on a spinning disk, and would rather read whole tables."""
@@ -76,9 +77,8 @@ ASSIGN = text(
 ).bindparams(bindparam("at", type_=UtcTime()))
 
 INSERT_EVENTS = (
-    f"WITH stored AS (INSERT INTO events ({', '.join(EVENTS)}) SELECT {', '.join(EVENTS)} FROM ingest_events ORDER BY event_id "  # noqa: S608
-    "ON CONFLICT (event_id) DO NOTHING RETURNING event_id) "
-    "SELECT t.part, count(*) FROM stored s JOIN ingest_events t ON t.event_id = s.event_id GROUP BY 1"
+    f"INSERT INTO events ({', '.join(EVENTS)}) SELECT {', '.join(EVENTS)} FROM ingest_events ORDER BY event_id "  # noqa: S608
+    "ON CONFLICT (event_id) DO NOTHING RETURNING event_id"
 )
 
 Target = type[ExperimentExposure] | type[ExperimentOutcome]
@@ -190,13 +190,7 @@ def store_events(session: Session, parts: Sequence[Sequence[EventRow]]) -> list[
     connection = session.connection()
     if connection.dialect.name == "sqlite":
         return _events_sqlite(connection, parts)
-    seen: dict[bytes, tuple[Any, ...]] = {}
-    for part, rows in enumerate(parts):
-        for row in rows:
-            seen.setdefault(row[0], (*row, part))
-    _load_postgres(connection, MAKE_EVENTS, "ingest_events", (*EVENTS, "part"), seen.values())
-    stored: dict[int, int] = {row[0]: row[1] for row in connection.exec_driver_sql(INSERT_EVENTS)}
-    return [stored.get(part, 0) for part in range(len(parts))]
+    return _events_postgres(connection, parts)
 
 
 def newest_exposures(session: Session, experiment_id: int, limit: int) -> Sequence[ExperimentExposure]:
@@ -235,6 +229,21 @@ def _numbered(parts: Sequence[Sequence[Row]]) -> Iterator[tuple[Any, ...]]:
 def _events_sqlite(connection: Connection, parts: Sequence[Sequence[EventRow]]) -> list[int]:
     with _cursor(connection) as cursor:  # keys in order go to the end of the tree
         return [_insert(cursor, "events", EVENTS, sorted(rows, key=itemgetter(0)), "ON CONFLICT (event_id) DO NOTHING") for rows in parts]
+
+
+def _events_postgres(connection: Connection, parts: Sequence[Sequence[EventRow]]) -> list[int]:
+    first: dict[bytes, EventRow] = {}
+    part_of: dict[bytes, int] = {}
+    for part, rows in enumerate(parts):
+        for row in rows:
+            if row[0] not in first:
+                first[row[0]], part_of[row[0]] = row, part
+    _load_postgres(connection, MAKE_EVENTS, "ingest_events", EVENTS, first.values())
+    with _cursor(connection) as cursor:
+        cursor.execute(INSERT_EVENTS)
+        new = part_of.values() if cursor.rowcount == len(first) else [part_of[bytes(key)] for (key,) in cursor]
+    counts = Counter(new)
+    return [counts[part] for part in range(len(parts))]
 
 
 def _load_sqlite(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:

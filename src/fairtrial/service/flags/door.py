@@ -21,7 +21,7 @@ from fairtrial.errors import AccessError, FairtrialError, UsageError
 from fairtrial.service.access.roles import LOCAL, Actor
 from fairtrial.service.dependencies import authenticate
 from fairtrial.service.flags.evaluate import Reply, evaluate_flag, evaluate_flags
-from fairtrial.service.middleware import ALWAYS, METHODS, OF_DATA, REQUEST_ID, REQUESTS, SECONDS, address_of
+from fairtrial.service.middleware import ALWAYS, METHODS, OF_DATA, REQUEST_ID, address_of, counter_of, timer_of
 from fairtrial.service.problems import problem, status_of
 from fairtrial.service.state import ServiceState
 
@@ -64,11 +64,15 @@ class FlagDoor:
         elif scope["method"] != "POST":
             reply, headers = _refused(405, "method_not_allowed", "Questions about flags are asked by POST.", allow="POST, OPTIONS")
         else:
-            reply, headers = await self._answer(asked, receive)
+            try:
+                reply, headers = await self._answer(asked, receive)
+            except Exception as error:
+                log.exception("unforeseen error", exc_info=error)
+                reply, headers = _refused(500, "internal", "The service made a mistake; it is logged.")
         if reply is not None:
             await _send(send, reply, [*headers, *self._cors(asked), *asked.echo])
-            REQUESTS.labels(asked.method, asked.route, str(reply.status)).inc()
-        SECONDS.labels(asked.method, asked.route).observe(time.perf_counter() - started)
+            counter_of(asked.method, asked.route, reply.status).inc()
+        timer_of(asked.method, asked.route).observe(time.perf_counter() - started)
 
     async def _answer(self, asked: _Asked, receive: Receive) -> tuple[Reply | None, Headers]:
         try:
