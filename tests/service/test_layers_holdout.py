@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from test_experiments import HOLDOUT
-from test_layers import PEOPLE, assign, at_once, join, make_experiment, make_group, members, shown
+from test_layers_over_http import PEOPLE, assign, at_once, join, make_experiment, make_group, members, shown
 
 GLOBAL = {"name": "global-2026", "percentage": 10, "salt": "global-2026"}
 

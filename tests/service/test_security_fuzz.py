@@ -91,8 +91,14 @@ def operations(stored_service):
         for method in route.methods:
             operation = shown.get(method.lower())
             if operation is not None and not route.path.startswith(PUBLIC):
-                found.append((method, route.path, fields_of(document, operation)))
+                found.append((method, route.path, fields_of(document, operation), bodies_of(operation)))
     return found
+
+
+def bodies_of(operation: dict) -> list[bytes]:
+    """Bodies that the operation may not take; where one may be left out, none and null are as good."""
+    needed = operation.get("requestBody", {}).get("required", False)
+    return [body for body in BAD_BODIES if needed or body not in (b"", b"null")]
 
 
 def fields_of(document: dict, operation: dict) -> list[str] | None:
@@ -106,13 +112,13 @@ def fields_of(document: dict, operation: dict) -> list[str] | None:
     return sorted(schema.get("properties", {})) or ["x"]
 
 
-def spoil(rng: random.Random, method: str, path: str, fields: list[str] | None) -> tuple[str, str, bytes]:
+def spoil(rng: random.Random, method: str, path: str, fields: list[str] | None, bodies: list[bytes]) -> tuple[str, str, bytes]:
     """One bad request."""
     in_path = bool(set(re.findall(r"{(\w+)", path)) - UNITS) and rng.random() < 0.5
     address = re.sub(r"{[^}]+}", lambda _: rng.choice(BAD_IDS) if in_path else "1", path)
     body = b"{}"
     if fields is not None and rng.random() < 0.5:
-        body = rng.choice(BAD_BODIES)
+        body = rng.choice(bodies)
     elif fields is not None:
         body = json.dumps({name: rng.choice(BAD_VALUES) for name in fields}).encode()
     elif not in_path:
