@@ -44,29 +44,36 @@ GROUP BY 1 ORDER BY 1
 """Forced profiles are few, so they are taken off the count of all, which an index alone gives."""
 
 EARLY = "(o.conversion_ts < :start_at OR (o.conversion_ts < a.assigned_at AND a.assigned_at <= :end_at))"
-COUNTS = f"({POPULATION} AND NOT {EARLY} AND o.conversion_ts <= :last_at)"
 
-BY_PROFILE = f"""
-SELECT o.profile_id, min(a."group") AS arm,
-  sum(CASE WHEN {COUNTS} THEN o.value END) AS value,
-  min(CASE WHEN {COUNTS} THEN o.conversion_ts END) AS first_at,
-  count(*) AS outcomes,
-  sum(CASE WHEN a.profile_id IS NULL OR a.source = 'exposure' THEN 1 ELSE 0 END) AS unassigned,
-  sum(CASE WHEN a.profile_id IS NOT NULL AND {EARLY} THEN 1 ELSE 0 END) AS early,
-  sum(CASE WHEN a.profile_id IS NOT NULL AND o.conversion_ts > :last_at THEN 1 ELSE 0 END) AS late
-FROM experiment_outcomes o
-LEFT JOIN experiment_assignments a ON a.experiment_id = o.experiment_id AND a.profile_id = o.profile_id
-WHERE o.experiment_id = :experiment GROUP BY o.profile_id
+FATES = f"""
+WITH fates AS MATERIALIZED (
+  SELECT o.profile_id, a."group" AS arm, o.value, o.conversion_ts, CASE
+    WHEN a.profile_id IS NULL OR a.source = 'exposure' THEN 'unassigned'
+    WHEN {EARLY} THEN 'early'
+    WHEN o.conversion_ts > :last_at THEN 'late'
+    WHEN a.profile_id IN (SELECT f.unit FROM forced_variants f WHERE f.experiment_id = :experiment) THEN 'forced'
+    ELSE 'counts' END AS fate
+  FROM experiment_outcomes o
+  LEFT JOIN experiment_assignments a ON a.experiment_id = o.experiment_id AND a.profile_id = o.profile_id
+  WHERE o.experiment_id = :experiment
+)
 """  # noqa: S608 - no value of anybody's
-"""One row a profile with outcomes: what of them counts, and how many do not."""
+"""What becomes of each outcome, decided once: without MATERIALIZED each sum below would decide it anew."""
+
+CONVERTERS = """
+SELECT profile_id, min(arm) AS arm, sum(value) AS value, min(conversion_ts) AS first_at
+FROM fates WHERE fate = 'counts' GROUP BY profile_id
+"""
+"""One row a profile with outcomes that count."""
 
 ABOUT = "SELECT avg(value) FROM experiment_outcomes WHERE experiment_id = :experiment"
 
-OUTCOMES = f"""
-SELECT arm, count(value), sum(value), sum(value - :about), sum((value - :about) * (value - :about)),
-  sum(outcomes), sum(unassigned), sum(early), sum(late)
-FROM ({BY_PROFILE}) profiles GROUP BY arm ORDER BY arm
+OUTCOMES = f"""{FATES}
+SELECT arm, NULL AS fate, count(*) AS n, sum(value), sum(value - :about), sum((value - :about) * (value - :about))
+FROM ({CONVERTERS}) profiles GROUP BY arm
+UNION ALL SELECT NULL, fate, count(*), 0, 0, 0 FROM fates GROUP BY fate
 """  # noqa: S608
+"""Converters by arm, then outcomes by what became of them."""
 
 # In SQLite a CROSS JOIN is walked from left to right: from the small side, whatever its planner would guess.
 EXPOSED = f"""
@@ -185,17 +192,21 @@ def count_holdout(session: Session, window: Window, arms: tuple[str, ...]) -> Ho
     for group, forced, late in connection.execute(window.bind(FORCED)):
         units[group] = units[group][0] - int(forced), units[group][1] - int(late)
     about = float(connection.execute(window.bind(ABOUT)).scalar_one() or 0.0)
-    rows = connection.execute(window.bind(OUTCOMES), {"about": about}).all()
-    outcomes = {row[0]: row for row in rows}
+    outcomes: dict[str, Any] = {}
+    fates: dict[str, int] = {}
+    for row in connection.execute(window.bind(OUTCOMES), {"about": about}):
+        if row.fate is None:
+            outcomes[row.arm] = row
+        else:
+            fates[row.fate] = int(row.n)
     exposed: dict[str, int] = {row[0]: row[1] for row in connection.execute(window.bind(EXPOSED))}
-    left = [sum(int(row[place]) for row in rows) for place in (5, 6, 7, 8)]
     return HoldoutCounts(
         arms={arm: _arm(*units.get(arm, (0, 0)), outcomes.get(arm), about, exposed.get(arm, 0)) for arm in arms},
         left_out=LeftOut(
-            outcomes=left[0],
-            unassigned=left[1],
-            before_start=left[2],
-            after_window=left[3],
+            outcomes=sum(fates.values()),
+            unassigned=fates.get("unassigned", 0),
+            before_start=fates.get("early", 0),
+            after_window=fates.get("late", 0),
             lazy_assigned=sum(int(row[2]) for row in everybody if row[1] == LAZY),
         ),
     )
@@ -204,9 +215,9 @@ def count_holdout(session: Session, window: Window, arms: tuple[str, ...]) -> Ho
 def _arm(n: int, backfilled: int, outcomes: Any, about: float, exposed: int) -> ArmCounts:
     if n == 0:
         return ArmCounts()
-    if outcomes is None or outcomes[1] == 0:
+    if outcomes is None:
         return ArmCounts(n=n, value=Moments(n=n, mean=0.0, m2=0.0), exposed=exposed, backfilled=backfilled)
-    _, count, total, off, squares = outcomes[:5]
+    _, _, count, total, off, squares = outcomes
     # Sums about a constant near the mean, brought back to the mean (Chan, Golub & LeVeque 1983).
     value = Moments(n=count, mean=about + off / count, m2=max(0.0, squares - off * off / count))
     if n > count:
@@ -245,7 +256,7 @@ def count_periods(session: Session, window: Window, freq: str) -> PeriodCounts:
     if window.start_at is None:
         begun = "a.assigned_at"
     units = f'SELECT {period.format(f"({begun})")}, a."group", count(*) FROM experiment_assignments a WHERE {POPULATION} GROUP BY 1, 2'  # noqa: S608
-    converters = f"SELECT {period.format('first_at')}, arm, count(*) FROM ({BY_PROFILE}) profiles WHERE value IS NOT NULL GROUP BY 1, 2"  # noqa: S608
+    converters = f"{FATES} SELECT {period.format('first_at')}, arm, count(*) FROM ({CONVERTERS}) profiles GROUP BY 1, 2"  # noqa: S608
     return PeriodCounts(
         units={(_day(row[0]), row[1]): row[2] for row in connection.execute(window.bind(units))},
         converters={(_day(row[0]), row[1]): row[2] for row in connection.execute(window.bind(converters))},
