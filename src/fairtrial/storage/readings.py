@@ -60,17 +60,14 @@ WITH fates AS MATERIALIZED (
 """  # noqa: S608 - no value of anybody's
 """What becomes of each outcome, decided once: without MATERIALIZED each sum below would decide it anew."""
 
-CONVERTERS = """
-SELECT profile_id, min(arm) AS arm, sum(value) AS value, min(conversion_ts) AS first_at
-FROM fates WHERE fate = 'counts' GROUP BY profile_id
-"""
-"""One row a profile with outcomes that count."""
+CONVERTERS = "FROM fates WHERE fate = 'counts' GROUP BY profile_id"
+"""Profiles with outcomes that count."""
 
 ABOUT = "SELECT avg(value) FROM experiment_outcomes WHERE experiment_id = :experiment"
 
 OUTCOMES = f"""{FATES}
 SELECT arm, NULL AS fate, count(*) AS n, sum(value), sum(value - :about), sum((value - :about) * (value - :about))
-FROM ({CONVERTERS}) profiles GROUP BY arm
+FROM (SELECT min(arm) AS arm, sum(value) AS value {CONVERTERS}) profiles GROUP BY arm
 UNION ALL SELECT NULL, fate, count(*), 0, 0, 0 FROM fates GROUP BY fate
 """  # noqa: S608
 """Converters by arm, then outcomes by what became of them."""
@@ -256,7 +253,8 @@ def count_periods(session: Session, window: Window, freq: str) -> PeriodCounts:
     if window.start_at is None:
         begun = "a.assigned_at"
     units = f'SELECT {period.format(f"({begun})")}, a."group", count(*) FROM experiment_assignments a WHERE {POPULATION} GROUP BY 1, 2'  # noqa: S608
-    converters = f"{FATES} SELECT {period.format('first_at')}, arm, count(*) FROM ({CONVERTERS}) profiles GROUP BY 1, 2"  # noqa: S608
+    firsts = f"SELECT min(arm) AS arm, min(conversion_ts) AS first_at {CONVERTERS}"
+    converters = f"{FATES} SELECT {period.format('first_at')}, arm, count(*) FROM ({firsts}) profiles GROUP BY 1, 2"  # noqa: S608
     return PeriodCounts(
         units={(_day(row[0]), row[1]): row[2] for row in connection.execute(window.bind(units))},
         converters={(_day(row[0]), row[1]): row[2] for row in connection.execute(window.bind(converters))},
