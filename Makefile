@@ -15,11 +15,12 @@ LONG := $(addprefix --ignore=tests/stats/,bayes resampling sequential)
 # Python keeps what it compiled: without it every process compiles pandas and ibis anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test check test-slow test-spark bench docs dist lock format clean help
+.PHONY: demo test lint check test-slow test-spark bench docs dist lock format clean help
 
 help:
 	@echo "demo        run a real experiment from spec to verdict"
 	@echo "test        the test suite (what needs Java, Node or Chromium is skipped, with the reason)"
+	@echo "lint        format, lint, types and floors"
 	@echo "check       format, lint, types, floors and the fast tests"
 	@echo "test-slow   calibration and other long checks"
 	@echo "test-spark  the engine contract on a local Spark (needs Java 17+)"
@@ -49,11 +50,13 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not spark"
 
-check: $(READY)
+lint: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
+
+check: lint
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not spark and not browser" $(LONG) $(FAST)
 
 test-slow: $(READY)

@@ -3,11 +3,14 @@
 import os
 import sys
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 from hypothesis import settings
+
+from fairtrial.storage import open_database, upgrade
 
 sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("evaluation", "warehouse", "service")]
 
@@ -49,10 +52,34 @@ def postgres_server():
 @pytest.fixture
 def postgres_url(postgres_server):
     """The address of an empty database of this test alone."""
+    with postgres_database(postgres_server, "template1") as url:
+        yield url
+
+
+@contextmanager
+def postgres_database(server, template):
+    """The address of a new database, a copy of another; it goes with the test."""
     name = f"t_{uuid.uuid4().hex}"
-    admin = f"postgresql://postgres@/postgres?host={postgres_server}"
+    admin = f"postgresql://postgres@/postgres?host={server}"
     with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    yield f"postgresql://postgres@/{name}?host={postgres_server}"
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    yield f"postgresql://postgres@/{name}?host={server}"
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def postgres_tables(postgres_server):
+    """The address of a database with the service's tables, for others to be copied from."""
+    with postgres_database(postgres_server, "template1") as url:
+        database = open_database(url)
+        upgrade(database)
+        database.close()
+        yield url
+
+
+@pytest.fixture
+def postgres_service_url(postgres_server, postgres_tables):
+    """The address of a database of this test alone, the service's tables made."""
+    with postgres_database(postgres_server, postgres_tables.partition("@/")[2].partition("?")[0]) as url:
+        yield url

@@ -8,10 +8,10 @@ from running_service import SetClock, service_on
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def store_url(request, tmp_path):
-    """An empty database, in SQLite and in Postgres."""
+    """A database without a row, in SQLite and in Postgres."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/service.db"
-    return request.getfixturevalue("postgres_url")
+    return request.getfixturevalue("postgres_service_url")
 
 
 @pytest.fixture

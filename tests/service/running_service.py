@@ -9,15 +9,19 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from fairtrial.service import Settings, create_app
 from fairtrial.service.access.keys import KeyRequest, create_key
 from fairtrial.service.access.roles import Role
 from fairtrial.storage import open_database, upgrade
+from fairtrial.storage.tables import ApiKey
 
 PROGRAM = str(Path(sys.executable).parent / "fairtrial")
 MARCH = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
@@ -64,8 +68,26 @@ class Service:
 
 
 def make_tokens(database, now: dt.datetime) -> dict[str, str]:
+    """A key of each role. Hashing one is slow on purpose, so it is done once a process and the rows are copied from then on."""
+    made = first_keys()
     with database.writing() as session:
-        return {role.name: create_key(session, KeyRequest(role=role, name=f"test {role.name}"), now=now, by="test").token for role in Role}
+        there = set(session.scalars(select(ApiKey.public_id)))
+        session.add_all(ApiKey(**row, created_at=now) for row, _ in made.values() if row["public_id"] not in there)
+    return {role: token for role, (_, token) in made.items()}
+
+
+@cache
+def first_keys() -> dict[str, tuple[dict, str]]:
+    with TemporaryDirectory() as folder:
+        database = open_database(f"sqlite:///{folder}/keys.db")
+        upgrade(database)
+        with database.writing() as session:
+            made = {role: create_key(session, KeyRequest(role=role, name=f"test {role.name}"), now=MARCH, by="test") for role in Role}
+            session.flush()
+            names = [column.name for column in ApiKey.__table__.columns if column.name not in {"id", "created_at"}]
+            found = {role.name: ({name: getattr(key.row, name) for name in names}, key.token) for role, key in made.items()}
+        database.close()
+    return found
 
 
 @contextmanager

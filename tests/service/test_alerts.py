@@ -148,7 +148,7 @@ import sys
 from pydantic import SecretStr
 from fairtrial.service.notifications.delivery import Postman
 from fairtrial.service.notifications.sender import AppriseSender
-from fairtrial.service.state import utc_now
+from fairtrial.service.clock import utc_now
 from fairtrial.storage import open_database
 Postman(open_database(sys.argv[1]), AppriseSender({"ops": SecretStr(sys.argv[2])}), utc_now).deliver()
 """

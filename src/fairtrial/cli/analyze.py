@@ -42,7 +42,7 @@ def analyze(
     base = None if source is not None else found.base
     earlier = previous or []
     check_outputs({"--scorecard": scorecard, "--report": report}, [found.path, *earlier, *_data_file(found, source)])
-    looks = _looks(earlier, found.spec)
+    looks = read_looks(earlier, found.spec)
     with steps(quiet=as_json) as report_step:
         card = analyze_spec(found.spec, base=base, source=source, looks=looks, as_of=moment, progress=report_step)
     if as_json:
@@ -58,8 +58,16 @@ def analyze(
     return exit_code(card)
 
 
-def _looks(paths: Sequence[Path], spec: ExperimentSpec) -> list[Look]:
-    """The earlier looks, in order, and a word about those that another version of the spec made."""
+def read_looks(paths: Sequence[Path], spec: ExperimentSpec) -> list[Look]:
+    """The earlier looks, in order, and a word about those that another version of the spec made.
+
+    Args:
+        paths: Their scorecards, oldest first.
+        spec: The experiment.
+
+    Raises:
+        UsageError: One is none of this experiment, named twice, or out of order.
+    """
     if len({path.resolve() for path in paths}) < len(paths):
         raise UsageError(f"Each earlier look is named once, got {[str(path) for path in paths]}.", hint="Leave out the repeated one.")
     looks: list[Look] = []

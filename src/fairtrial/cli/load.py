@@ -11,8 +11,8 @@ from fairtrial.cli.database import DatabaseUrl, the_database
 from fairtrial.cli.options import Json
 from fairtrial.cli.output import out, print_json
 from fairtrial.cli.token import me
+from fairtrial.service.clock import utc_now
 from fairtrial.service.population.files import load_file
-from fairtrial.service.state import utc_now
 from fairtrial.storage import upgrade
 
 

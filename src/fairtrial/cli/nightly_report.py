@@ -19,12 +19,12 @@ from fairtrial.cli.options import Json
 from fairtrial.cli.output import out, print_json, talk
 from fairtrial.cli.token import me
 from fairtrial.errors import UsageError
+from fairtrial.service.clock import utc_now
 from fairtrial.service.jobs.nightly import moment_of
 from fairtrial.service.jobs.reports import report_now
 from fairtrial.service.notifications.delivery import Postman
 from fairtrial.service.notifications.sender import AppriseSender
 from fairtrial.service.settings import read_settings
-from fairtrial.service.state import utc_now
 from fairtrial.storage import upgrade
 
 

@@ -16,7 +16,7 @@ from fairtrial.errors import UnknownNameError, UsageError
 from fairtrial.service.access.keys import KeyRequest, create_key
 from fairtrial.service.access.roles import Actor, Role
 from fairtrial.service.audit import record_change
-from fairtrial.service.state import utc_now
+from fairtrial.service.clock import utc_now
 from fairtrial.storage import Database, upgrade
 from fairtrial.storage.tables import ApiKey
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import cache
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fairtrial._version import __version__
@@ -15,6 +17,7 @@ from fairtrial.service.access.keys import KeyRing
 from fairtrial.service.access.limiting import make_limits
 from fairtrial.service.assignments.routes import router as assignments
 from fairtrial.service.audit_api.routes import router as audit
+from fairtrial.service.clock import Clock, utc_now
 from fairtrial.service.connectors.routes import router as connectors
 from fairtrial.service.docs_page.contract import show_roles
 from fairtrial.service.docs_page.routes import router as docs_page
@@ -42,7 +45,7 @@ from fairtrial.service.results.routes import router as results
 from fairtrial.service.scheduler import start_scheduler
 from fairtrial.service.settings import Settings, origins_in
 from fairtrial.service.snapshot import SnapshotHolder
-from fairtrial.service.state import Clock, ServiceState, prover_of, utc_now
+from fairtrial.service.state import ServiceState, prover_of
 from fairtrial.service.versions.routes import router as versions
 from fairtrial.storage import Database, open_database, upgrade
 
@@ -64,6 +67,20 @@ class Application(FastAPI):
     async def behind(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request of the rest."""
         await super().__call__(scope, receive, send)
+
+
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """Every route, for all applications of a process: what FastAPI makes of one at its first request is dear and the same for all."""
+    router = APIRouter(responses=RESPONSES)
+    for outer in (health.router, webhooks, docs_page):
+        router.include_router(outer)
+    for inner in OTHER_ROUTERS:
+        router.include_router(inner, prefix="/api/v1")
+    for prefix in ("/api/v1", "/api"):
+        for inner in EXPERIMENT_ROUTERS:
+            router.include_router(inner, prefix=prefix)
+    return tuple(router.routes)
 
 
 def create_app(settings: Settings, *, clock: Clock = utc_now, database: Database | None = None, jobs: bool = False) -> FastAPI:
@@ -116,14 +133,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, database: Database
     )
     app.state.service = state
     add_problem_handlers(app)
-    app.include_router(health.router)
-    app.include_router(webhooks)
-    app.include_router(docs_page)
-    for router in OTHER_ROUTERS:
-        app.include_router(router, prefix="/api/v1")
-    for prefix in ("/api/v1", "/api"):
-        for router in EXPERIMENT_ROUTERS:
-            app.include_router(router, prefix=prefix)
+    app.router.routes.extend(_routes())
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins_in(settings.cors_origins), allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(RequestFrame, state=state)

@@ -17,6 +17,7 @@ from fairtrial.errors import UsageError
 from fairtrial.service.access.roles import Actor, Role
 from fairtrial.service.assignments import assign
 from fairtrial.service.bodies import as_utc
+from fairtrial.service.clock import utc_now
 from fairtrial.service.experiments.lifecycle import get_experiment
 from fairtrial.service.ingest.messages import ExposureIn, OutcomeIn, as_message, exposure_rows, outcome_rows
 from fairtrial.service.ingest.recording import ExposureBatch, OutcomeBatch, record_one
@@ -29,7 +30,6 @@ from fairtrial.service.planning.setup_context import build_setup_context
 from fairtrial.service.results.flat import FEWEST_PROFILES
 from fairtrial.service.results.results import read_results
 from fairtrial.service.results.time_series import TIME_SERIES_COLUMNS, Freq, read_time_series
-from fairtrial.service.state import utc_now
 from fairtrial.stats.power_proportions import estimate_sample_size
 
 __all__ = [

@@ -22,13 +22,13 @@ from apscheduler.schedulers.background import BackgroundScheduler  # pyright: ig
 
 from fairtrial.errors import FairtrialError, StorageError, UsageError
 from fairtrial.service.bodies import iso
+from fairtrial.service.clock import Clock, utc_now
 from fairtrial.service.jobs.runner import JobRunner, Outcome
 from fairtrial.service.jobs.tasks import SCOPES, TASKS, Options, Task, check_options, find_task, scheduled_tasks
 from fairtrial.service.logs import set_up_logs
 from fairtrial.service.notifications.delivery import Postman
 from fairtrial.service.notifications.sender import AppriseSender
 from fairtrial.service.settings import Settings, check_base_url, read_settings
-from fairtrial.service.state import Clock, utc_now
 from fairtrial.storage import Database, open_database, upgrade
 
 CATCH_UP_SECONDS = 300

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from fairtrial.service.access.keys import KeyRing
 from fairtrial.service.access.limiting import Limits
 from fairtrial.service.access.tokens import KeySource, TokenProver, TokenRules, keys_from_file, keys_from_url
+from fairtrial.service.clock import Clock
 from fairtrial.service.flags.writer import AssignmentWriter
 from fairtrial.service.ingest.writer import IngestWriter
 from fairtrial.service.settings import Settings
 from fairtrial.service.snapshot import SnapshotHolder
 from fairtrial.storage import Database
-
-Clock = Callable[[], dt.datetime]
-"""Tells the time, aware and in UTC."""
-
-
-def utc_now() -> dt.datetime:
-    """The time of this machine."""
-    return dt.datetime.now(dt.UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

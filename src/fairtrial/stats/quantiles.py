@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from fairtrial.errors import UsageError
 from fairtrial.stats.result import Alternative, Estimate, Interval, check_alpha
@@ -153,6 +153,8 @@ def order_statistic_ranks(n: int, probability: float, *, alpha: float = 0.05) ->
     References:
         Conover (1999), Practical Nonparametric Statistics, section 3.2.
     """
+    from scipy import stats  # noqa: PLC0415 - slow to load, and only this needs it
+
     check_alpha(alpha)
     if n < 1:
         raise UsageError(f"A quantile needs at least one value, got {n}.")

@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from fairtrial.errors import DataError, UsageError
 from fairtrial.stats.result import Alternative, check_alternative
@@ -102,7 +102,7 @@ def mann_whitney_test(
     if method not in {"asymptotic", "exact"}:
         raise UsageError(f"method must be 'asymptotic' or 'exact', got {method!r}.")
     c, t = sample_of(control), sample_of(treatment)
-    ranks = np.asarray(stats.rankdata(np.concatenate([c, t])), dtype=np.float64)
+    ranks = _ranked([c, t])
     if np.ptp(ranks) == 0.0:
         raise DataError("A rank test needs values that differ, all are equal.", code="no_variance")
     u = float(ranks[c.size :].sum()) - t.size * (t.size + 1) / 2.0
@@ -178,7 +178,7 @@ def kruskal_wallis_test(groups: Sequence[ArrayLike]) -> KruskalWallis:
     arms = [sample_of(values) for values in groups]
     if len(arms) < 2:
         raise UsageError(f"A comparison of arms needs at least two, got {len(arms)}.")
-    ranks = np.asarray(stats.rankdata(np.concatenate(arms)), dtype=np.float64)
+    ranks = _ranked(arms)
     n = ranks.size
     if np.ptp(ranks) == 0.0:
         raise DataError("A rank test needs values that differ, all are equal.", code="no_variance")
@@ -228,3 +228,10 @@ def _exact_p(ranks: NDArray[np.float64], n_control: int, alternative: Alternativ
         return min(1.0, float(share[np.abs(distance) >= abs(reached)].sum()))
     upper = (alternative == "greater") == treated_is_smaller
     return min(1.0, float(share[(distance >= reached) if upper else (distance <= reached)].sum()))
+
+
+def _ranked(samples: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Ranks of all values together, ties at their middle."""
+    from scipy import stats  # noqa: PLC0415 - slow to load, and only this needs it
+
+    return np.asarray(stats.rankdata(np.concatenate(samples)), dtype=np.float64)

@@ -13,8 +13,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy import stats
-
 from fairtrial.errors import DataError, UsageError
 from fairtrial.stats.result import Alternative, Interval, check_alpha
 from fairtrial.stats.tails import interval_of, p_value_of
@@ -123,6 +121,8 @@ def poisson_rate_ratio_test(
     References:
         Przyborowski & Wilenski (1940), Biometrika 31, 313-323.
     """
+    from scipy import stats  # noqa: PLC0415 - a second to load, and only this needs it
+
     check_alpha(alpha)
     total = control.count + treatment.count
     if total == 0:

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from fairtrial.errors import ConnectorError, UsageError
 from fairtrial.service.access.roles import Actor, Role
 from fairtrial.service.bodies import as_utc, iso
+from fairtrial.service.clock import utc_now
 from fairtrial.service.connectors.client import Client, Connection
 from fairtrial.service.connectors.journeys import build_journeys_from_events
 from fairtrial.service.connectors.store import (
@@ -30,7 +31,6 @@ from fairtrial.service.connectors.store import (
     keep_connection,
     session_or_own,
 )
-from fairtrial.service.state import utc_now
 
 __all__ = [
     "build_journeys_from_events",

@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 from fairtrial.errors import ConflictError, UsageError
 from fairtrial.service.access.roles import Actor
 from fairtrial.service.bodies import iso
+from fairtrial.service.clock import Clock
 from fairtrial.service.jobs.nightly import Reporting, StopJobError, make_report, moment_of
 from fairtrial.service.jobs.runner import JobRunner
 from fairtrial.service.jobs.schemas import JobList, JobOut, RunOut
 from fairtrial.service.jobs.tasks import TASKS, Task, audience_of, scheduled_tasks
 from fairtrial.service.settings import Settings
-from fairtrial.service.state import Clock
 from fairtrial.storage import Database
 from fairtrial.storage.leases import list_runs
 from fairtrial.storage.tables import JobRun
