@@ -81,8 +81,8 @@ def _differences(before: object, now: object, path: str) -> Iterator[Difference]
     elif isinstance(before, list) and isinstance(now, list):
         olds, news = cast("list[object]", before), cast("list[object]", now)
         for place in range(max(len(olds), len(news))):
-            pair = (given[place] if place < len(given) else MISSING for given in (olds, news))
-            yield from _differences(*pair, f"{path}[{place}]")
+            old_one, new_one = (given[place] if place < len(given) else MISSING for given in (olds, news))
+            yield from _differences(old_one, new_one, f"{path}[{place}]")
     elif before != now or isinstance(before, bool) != isinstance(now, bool):
         yield Difference(path=path, before=before, now=now)
 
