@@ -25,6 +25,9 @@ DEFAULT_MDE = 0.01
 """Tunes the always-valid look where no effect was planned, in points of the rate (G-13)."""
 
 
+AFTER_THE_FACT = "groups were drawn after the end from profiles already treated: an A/A check, not an effect"
+
+
 def arm_fields(arm: ArmCounts) -> dict[str, Any]:
     """Counts of one group."""
     return {
@@ -93,6 +96,8 @@ def flat_results(
         **_exposure(counted, estimate),
         "backfilled_assignments": counted.treatment.backfilled + counted.control.backfilled,
         "lazy_assigned": counted.counts.left_out.lazy_assigned,
+        "causal": counted.counts.after_the_fact == 0,
+        "causal_reason": AFTER_THE_FACT if counted.counts.after_the_fact else None,
         "data_source": SOURCE,
     }
     look = None if reason else always_valid_look(counted)

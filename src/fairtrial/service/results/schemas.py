@@ -94,6 +94,9 @@ class ResultsOut(BaseModel):
     cace_reason: str | None
     backfilled_assignments: int
     lazy_assigned: int
+    causal: bool
+    """False when groups were drawn after the end by auto-assign: a difference is then chance, whatever its p (II.c)."""
+    causal_reason: str | None
     verdict: str | None = None
     verdict_state: str | None = None
     findings: list[FindingOut] = []
