@@ -17,8 +17,8 @@ groups of hundreds, not of ten; and that every experiment of the kind is here, n
 
 References: DerSimonian & Laird (1986), Controlled Clinical Trials 7, 177-188; Viechtbauer (2005), Journal of Educational and
 Behavioral Statistics 30, 261-293 (REML); Hartung & Knapp (2001), Statistics in Medicine 20, 3875-3889; Knapp & Hartung (2003),
-Statistics in Medicine 22, 2693-2710 (the ad hoc correction); Higgins, Thompson & Spiegelhalter (2009), JRSS A 172, 137-159 (prediction interval);
-Partlett & Riley (2017), Statistics in Medicine 36, 301-317 (both together).
+Statistics in Medicine 22, 2693-2710 (the ad hoc correction); Higgins, Thompson & Spiegelhalter (2009), JRSS A 172, 137-159 (prediction
+interval); Partlett & Riley (2017), Statistics in Medicine 36, 301-317 (both together).
 """
 
 from __future__ import annotations
