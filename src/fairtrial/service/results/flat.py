@@ -103,6 +103,7 @@ def flat_results(
     look = None if reason else always_valid_look(counted)
     if look is not None:
         fields["always_valid_interval"] = _ends(look.interval)
+    fields["belief"] = None if reason or scorecard is None else _belief(scorecard)
     if scorecard is not None:
         fields["srm"] = {"chi_square": scorecard.srm.chi_square, "p_value": scorecard.srm.p_value, "status": scorecard.srm.status}
         fields["verdict"] = scorecard.decision.verdict
@@ -131,7 +132,14 @@ def _rates(estimate: Estimate | None) -> dict[str, Any]:
         "uplift_rel_ci_high": None if lift is None else lift[1],
         "test": None if estimate is None else estimate.method,
         "ci_method": None if estimate is None else estimate.interval_method,
+        "variance_reduction": None if estimate is None else estimate.variance_reduction,
     }
+
+
+def _belief(scorecard: Scorecard) -> dict[str, float] | None:
+    """What a Bayesian plan believes of the rates."""
+    held = scorecard.comparison(CONVERTED).posterior
+    return None if held is None else {"chance_to_win": held.chance_to_win, "expected_loss": held.expected_loss}
 
 
 def _significant(estimate: Estimate | None) -> bool | None:
