@@ -192,6 +192,10 @@ class Client:
         """The whole scorecard."""
         return self._call("GET", f"/experiments/{_part(experiment)}/scorecard")
 
+    def meta_analysis(self, experiments: Iterable[Reference], **options: Any) -> Json:
+        """Several holdouts pooled: fixed and random effects, heterogeneity, prediction interval."""
+        return self._call("POST", "/experiments/meta-analysis", {"experiment_ids": list(experiments), **options}, again=True)
+
     def power_analysis(self, baseline_rate: float, mde: float, **options: Any) -> Json:
         """The sample size of a plan."""
         return self._call("POST", "/experiments/power-analysis", {"baseline_rate": baseline_rate, "mde": mde, **options}, again=True)

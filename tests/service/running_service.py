@@ -98,7 +98,7 @@ def service_on(url: str, *, clock: SetClock | None = None, **settings):
     upgrade(database)
     tokens = make_tokens(database, clock())
     app = create_app(Settings(database_url=url, **settings), clock=clock, database=database)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         yield Service(client, clock, tokens)
     database.close()
 

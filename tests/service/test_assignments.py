@@ -114,6 +114,15 @@ def test_ids_of_any_script_are_kept_as_they_came(holdout):
     assert set(groups(holdout)) == set(ids)
 
 
+def test_an_id_with_a_slash_is_looked_up_like_any_other(service):
+    """HO-24: what was assigned can be asked for."""
+    service.post("/api/experiments", HOLDOUT)
+    service.post("/api/experiments/1/assign", {"profile_ids": ["a/b", "/c", "d/"]})
+    for name, address in (("a/b", "a%2Fb"), ("/c", "%2Fc"), ("d/", "d%2F")):
+        found = service.get(f"/api/experiments/1/assignments/{address}", role="DEVELOPER").json()
+        assert (found["profile_id"], found["source"]) == (name, "assign")
+
+
 def test_two_at_once_give_one_row_each(holdout):
     answers = []
 

@@ -333,6 +333,17 @@ def test_without_authentication_only_this_machine_is_served(host):
         assert read_settings(auth_mode="off", host=local).auth_mode == "off"
 
 
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "evil.example:8000"}, {"Host": "["}])
+def test_without_authentication_no_page_of_another_site_is_served(tmp_path, headers):
+    """G-7: a browser reaches loopback for any page; by a name that points there the page would read the answers as well."""
+    with service_on(f"sqlite:///{tmp_path}/s.db", auth_mode="off", cors_origins="https://mine.example") as running:
+        for method, path in (("GET", "/api/v1/experiments"), ("POST", "/api/v1/experiments/1/outcomes"), ("GET", "/healthz")):
+            refused = running.call(method, path, role=None, headers=headers)
+            assert (refused.status_code, refused.json()["code"]) == (403, "foreign_page"), (method, path)
+        for mine in ({}, {"Origin": "http://localhost:3000"}, {"Origin": "https://mine.example"}, {"Host": "[::1]:8000"}):
+            assert running.get("/api/v1/experiments", role=None, headers=mine).status_code == 200, mine
+
+
 def test_no_secret_is_in_any_log(tmp_path, capsys):
     """Every kind of secret goes through once; none of them is on stderr, in a record, in an error or in the settings' text."""
     url = f"sqlite:///{tmp_path}/s.db"

@@ -11,6 +11,7 @@ import secrets
 import time
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -20,9 +21,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fairtrial.service.problems import problem
+from fairtrial.service.settings import is_loopback, origins_in
 from fairtrial.service.state import ServiceState
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+FOREIGN_HINT = "Start the service with authentication, or name the page's origin in FAIRTRIAL_CORS_ORIGINS."
 CLIENT_LEFT = 499
 """Status in log and counters of a request whose sender hung up."""
 
@@ -103,6 +106,8 @@ class RequestFrame:
             return problem(400, "bad_request", "Content-Length must be a number.")
         if int(length) > limit:
             return problem(413, "too_large", f"A body must not exceed {limit} bytes.", "Send smaller batches, or upload a file.")
+        if self.state.settings.auth_mode == "off" and (stranger := stranger_in(headers, self.state.settings.cors_origins)):
+            return problem(403, "foreign_page", f"Without authentication only this machine may ask, not {stranger!r}.", FOREIGN_HINT)
         if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
             return problem(422, "invalid", "Addresses must not hold the character NUL.")
         wait = 0 if scope["path"] in QUIET else self._wait(scope, headers)
@@ -130,6 +135,27 @@ class RequestFrame:
     def _count_failure(self, scope: Scope, headers: dict[bytes, bytes], status: int) -> None:
         if status == 401 and self.state.limits is not None and bearer_in(headers):
             self.state.limits.count_failure(address_of(scope))
+
+
+def stranger_in(headers: dict[bytes, bytes], origins: str) -> str | None:
+    """The foreign name under which a browser was brought to ask; None for programs and pages of this machine.
+
+    A page of any site can send requests to a loopback address, and by a name of its own that points there read the
+    answers too; `Origin` and `Host` tell.
+    """
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    if origin and origin not in origins_in(origins) and not is_loopback(host_in(origin)):
+        return origin
+    host = headers.get(b"host", b"").decode("latin-1")
+    return host if host and not is_loopback(host_in(f"//{host}")) else None
+
+
+def host_in(address: str) -> str:
+    """The host of an address, without port and brackets; empty where there is none."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 _INTERNAL = problem(500, "internal", "The service made a mistake; it is logged under the request id.")

@@ -31,6 +31,9 @@ POPULATION = (
 LAZY = "exposure"
 """Source of an assignment that only an exposure made."""
 
+AUTO = "auto"
+"""Source of an assignment of profiles that a channel touched already (HO-12)."""
+
 UNITS = """
 SELECT a."group", a.source, count(*), sum(CASE WHEN a.assigned_at > :end_at THEN 1 ELSE 0 END)
 FROM experiment_assignments a WHERE a.experiment_id = :experiment GROUP BY 1, 2 ORDER BY 1, 2
@@ -165,10 +168,17 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldoutCounts:
-    """What the tables hold of an experiment."""
+    """What the tables hold of an experiment.
+
+    Attributes:
+        arms: By arm.
+        left_out: What no result counts.
+        after_the_fact: Profiles whose group was drawn after the end out of those whom the channel had touched already (HO-12).
+    """
 
     arms: Mapping[str, ArmCounts]
     left_out: LeftOut = field(default_factory=LeftOut)
+    after_the_fact: int = 0
 
 
 def count_holdout(session: Session, window: Window, arms: tuple[str, ...]) -> HoldoutCounts:
@@ -198,6 +208,7 @@ def count_holdout(session: Session, window: Window, arms: tuple[str, ...]) -> Ho
             fates[row.fate] = int(row.n)
     exposed: dict[str, int] = {row[0]: row[1] for row in connection.execute(window.bind(EXPOSED))}
     return HoldoutCounts(
+        after_the_fact=sum(int(row[3]) for row in everybody if row[1] == AUTO),
         arms={arm: _arm(*units.get(arm, (0, 0)), outcomes.get(arm), about, exposed.get(arm, 0)) for arm in arms},
         left_out=LeftOut(
             outcomes=sum(fates.values()),

@@ -60,7 +60,7 @@ def read_assignments(db: DbRead, actor: AsViewer, experiment: str, limit: Annota
     return AssignmentList(items=[AssignmentRow.model_validate(row, from_attributes=True) for row in rows])
 
 
-@router.get("/assignments/{profile_id}", response_model=AssignmentOut)
+@router.get("/assignments/{profile_id:path}", response_model=AssignmentOut)
 def look_up_assignment(db: DbWrite, actor: AsDeveloper, now: Now, experiment: str, profile_id: Annotated[UnitId, Path()]) -> AssignmentOut:
     """The group of one profile, stored at this moment if it has none yet (HO-24)."""
     return AssignmentOut.model_validate(assign.look_up(db, get_experiment(db, experiment), profile_id, actor=actor, now=now))

@@ -93,14 +93,15 @@ def holdout_spec(asked: ExperimentCreate, key: str) -> ExperimentSpec:
         plan |= {"mde": abs(asked.mde_target), "mde_kind": "absolute"}
     if asked.min_runtime_days is not None:
         plan["min_days"] = asked.min_runtime_days
+    adjusted = {} if asked.covariate is None else {"covariate": asked.covariate}
     raw: dict[str, Any] = {
         "key": key,
         "kind": "holdout",
         "name": asked.name,
         "arms": [{"key": arm, "allocation": float(part)} for arm, part in holdout_shares(share).items()],
         "metrics": [
-            {"key": CONVERTED, "kind": "proportion", "role": "primary", "direction": direction},
-            {"key": VALUE, "kind": "mean", "role": "secondary", "direction": direction},
+            {"key": CONVERTED, "kind": "proportion", "role": "primary", "direction": direction, **adjusted},
+            {"key": VALUE, "kind": "mean", "role": "secondary", "direction": direction, **adjusted},
         ],
         "plan": plan,
     }

@@ -80,6 +80,7 @@ def create_holdout(session: Session, asked: ExperimentCreate, *, actor: Actor, n
                 "min_runtime_days",
                 "exclusion_window_days",
                 "stop_rule",
+                "covariate",
                 "alpha",
                 "power",
                 "mde_target",

@@ -231,7 +231,7 @@ def notices_of(session: Session, row: Experiment, results: dict[str, Any], *, fi
     if results["insufficient_data"] or results["uplift_abs"] is None:
         text = f"{named} has insufficient data for uplift estimation"
         found.append(Notice(experiment_id=row.id, severity="info", message=text, dedupe_key=f"insufficient:{key}"))
-    elif not mismatch:
+    elif not mismatch and results["causal"]:
         found += _significant(session, row, results, key, fixed=fixed)
     return found
 

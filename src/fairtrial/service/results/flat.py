@@ -25,6 +25,9 @@ DEFAULT_MDE = 0.01
 """Tunes the always-valid look where no effect was planned, in points of the rate (G-13)."""
 
 
+AFTER_THE_FACT = "groups were drawn after the end from profiles already treated: an A/A check, not an effect"
+
+
 def arm_fields(arm: ArmCounts) -> dict[str, Any]:
     """Counts of one group."""
     return {
@@ -93,11 +96,14 @@ def flat_results(
         **_exposure(counted, estimate),
         "backfilled_assignments": counted.treatment.backfilled + counted.control.backfilled,
         "lazy_assigned": counted.counts.left_out.lazy_assigned,
+        "causal": counted.counts.after_the_fact == 0,
+        "causal_reason": AFTER_THE_FACT if counted.counts.after_the_fact else None,
         "data_source": SOURCE,
     }
     look = None if reason else always_valid_look(counted)
     if look is not None:
         fields["always_valid_interval"] = _ends(look.interval)
+    fields["belief"] = None if reason or scorecard is None else _belief(scorecard)
     if scorecard is not None:
         fields["srm"] = {"chi_square": scorecard.srm.chi_square, "p_value": scorecard.srm.p_value, "status": scorecard.srm.status}
         fields["verdict"] = scorecard.decision.verdict
@@ -126,7 +132,14 @@ def _rates(estimate: Estimate | None) -> dict[str, Any]:
         "uplift_rel_ci_high": None if lift is None else lift[1],
         "test": None if estimate is None else estimate.method,
         "ci_method": None if estimate is None else estimate.interval_method,
+        "variance_reduction": None if estimate is None else estimate.variance_reduction,
     }
+
+
+def _belief(scorecard: Scorecard) -> dict[str, float] | None:
+    """What a Bayesian plan believes of the rates."""
+    held = scorecard.comparison(CONVERTED).posterior
+    return None if held is None else {"chance_to_win": held.chance_to_win, "expected_loss": held.expected_loss}
 
 
 def _significant(estimate: Estimate | None) -> bool | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
+import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -18,9 +20,11 @@ from fairtrial.evaluation.earlier import earlier_look
 from fairtrial.service.experiments.holdout import CONVERTED, VALUE, conversion_window_days
 from fairtrial.service.experiments.routing import stored_spec
 from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.spec.metric import covariates_of
 from fairtrial.stats.moments import CoMoments, Moments
 from fairtrial.stats.reading import ArmStats, Intake, OutcomeStats, Reading
 from fairtrial.stats.result import Unavailable
+from fairtrial.storage.covariates import COVARIATES, CovariateSums, sum_covariate
 from fairtrial.storage.readings import ArmCounts, HoldoutCounts, Window, count_holdout
 from fairtrial.storage.tables import Experiment, ExperimentLook
 
@@ -37,12 +41,14 @@ class Counted:
         spec: Its spec.
         window: When its outcomes count.
         counts: Units and outcomes by arm.
+        covariates: By column that a metric is adjusted for, its mean and sums; None where no profile has a value.
     """
 
     row: Experiment
     spec: ExperimentSpec
     window: Window
     counts: HoldoutCounts
+    covariates: Mapping[str, tuple[float, Mapping[str, CovariateSums]] | None] = field(default_factory=dict[str, Any])
 
     @property
     def control(self) -> ArmCounts:
@@ -78,13 +84,37 @@ def count(session: Session, row: Experiment, *, until: dt.datetime | None = None
             f"The outcomes of experiment {row.key!r} give the metrics {CONVERTED!r} and {VALUE!r}, its spec has others.",
             hint="Analyse it from its own data: fairtrial analyze SPEC.",
         )
+    columns = {key: column for key in (CONVERTED, VALUE) if (column := _covariate(spec, key)) is not None}
     window = window_of(row, until=until)
-    return Counted(row=row, spec=spec, window=window, counts=count_holdout(session, window, tuple(arm.key for arm in spec.arms)))
+    return Counted(
+        row=row,
+        spec=spec,
+        window=window,
+        counts=count_holdout(session, window, tuple(arm.key for arm in spec.arms)),
+        covariates={column: sum_covariate(session, window, column) for column in sorted({*columns.values()})},
+    )
+
+
+def _covariate(spec: ExperimentSpec, key: str) -> str | None:
+    """The column of profiles that a metric is adjusted for.
+
+    Raises:
+        UsageError: It is adjusted for something else.
+    """
+    asked = [str(source) for metric in spec.metrics if metric.key == key for source in covariates_of(metric)]
+    if not asked:
+        return None
+    if len(asked) > 1 or asked[0] not in COVARIATES:
+        raise UsageError(
+            f"The service adjusts metric {key!r} for one of {list(COVARIATES)}, got {asked}.",
+            hint="Analyse it from its own data: fairtrial analyze SPEC.",
+        )
+    return asked[0]
 
 
 def as_reading(counted: Counted) -> Reading:
     """The counts as arm statistics."""
-    arms = {key: _arm_stats(arm) for key, arm in counted.counts.arms.items()}
+    arms = {key: _arm_stats(counted, key, arm) for key, arm in counted.counts.arms.items()}
     left = counted.counts.left_out
     totals = {key: [arm.n, arm.converters] for key, arm in counted.counts.arms.items()}
     backfilled = sum(arm.backfilled for arm in counted.counts.arms.values())
@@ -110,18 +140,33 @@ def as_reading(counted: Counted) -> Reading:
     )
 
 
-def _arm_stats(arm: ArmCounts) -> ArmStats:
+def _arm_stats(counted: Counted, key: str, arm: ArmCounts) -> ArmStats:
     if arm.n == 0 or arm.value is None:
         nobody = Unavailable(code="empty_arm", reason="The arm has no units.")
         return ArmStats(n=0, outcomes={CONVERTED: nobody, VALUE: nobody})
-    converted = CoMoments.of(Moments.from_successes(arm.converters, arm.n))
-    return ArmStats(
-        n=arm.n,
-        outcomes={
-            CONVERTED: OutcomeStats(moments=converted, minimum=0.0, maximum=1.0),
-            VALUE: OutcomeStats(moments=CoMoments.of(arm.value)),
-        },
+    converted = OutcomeStats(moments=CoMoments.of(Moments.from_successes(arm.converters, arm.n)), minimum=0.0, maximum=1.0)
+    plain = {CONVERTED: converted, VALUE: OutcomeStats(moments=CoMoments.of(arm.value))}
+    return ArmStats(n=arm.n, outcomes={metric: _adjusted(counted, key, metric, outcome) for metric, outcome in plain.items()})
+
+
+def _adjusted(counted: Counted, arm: str, metric: str, outcome: OutcomeStats) -> OutcomeStats | Unavailable:
+    """An outcome with the covariate that its metric is adjusted for, if any."""
+    column = _covariate(counted.spec, metric)
+    if column is None:
+        return outcome
+    found = counted.covariates[column]
+    if found is None:
+        return Unavailable(code="all_missing", reason=f"No assigned profile has a value of {column}, for which {metric} is adjusted.")
+    about, sums = found[0], found[1][arm]
+    n, mean = outcome.moments.n, float(outcome.moments.mean[0])
+    products = (sums.of_converters if metric == CONVERTED else sums.with_value) - sums.total * mean
+    spread = max(0.0, sums.squares - sums.total * sums.total / n)
+    moments = CoMoments(
+        n=n,
+        mean=np.array([mean, about + sums.total / n]),
+        cross=np.array([[float(outcome.moments.cross[0, 0]), products], [products, spread]]),
     )
+    return replace(outcome, moments=moments, missing_covariate=sums.missing)
 
 
 def judge(session: Session, counted: Counted, *, as_of: dt.datetime) -> Scorecard:

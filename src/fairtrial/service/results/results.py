@@ -38,7 +38,11 @@ def read_results(
         NotFoundError: There is no such experiment.
     """
     row = get_experiment(session, reference)
-    counted = count(session, row, until=until)
+    return flat_now(session, count(session, row, until=until), now=now, fewest=fewest)
+
+
+def flat_now(session: Session, counted: Counted, *, now: dt.datetime, fewest: int = FEWEST_PROFILES) -> dict[str, Any]:
+    """The flat results of counts; nothing is stored."""
     return _flat(session, counted, _judged(session, counted, now), fewest)
 
 
@@ -158,7 +162,7 @@ def export_csv(session: Session, rows: list[Experiment], *, now: dt.datetime) ->
     running = [row.channel for row in rows if row.status == "running"]
     for row in rows:
         counted = count(session, row)
-        fields = _flat(session, counted, _judged(session, counted, now), FEWEST_PROFILES)
+        fields = flat_now(session, counted, now=now)
         others = running.count(row.channel) - (row.status == "running")
         writer.writerow(_csv_row(row, fields, "overlap" if others else "ok"))
     return text.getvalue()

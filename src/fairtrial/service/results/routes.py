@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from fairtrial.service.dependencies import AsDeveloper, AsViewer, DbRead, DbWrite, Now
+from fairtrial.service.dependencies import AsAnalyst, AsDeveloper, AsViewer, DbRead, DbWrite, Now
 from fairtrial.service.experiments.lifecycle import get_experiment
 from fairtrial.service.results.balance import read_balance
+from fairtrial.service.results.meta_analysis import pool_experiments
+from fairtrial.service.results.meta_schemas import MetaOut, MetaRequest
 from fairtrial.service.results.results import decide, export_csv, read_results, read_scorecard, take_look
 from fairtrial.service.results.schemas import BalanceOut, DecisionIn, DecisionOut, PeriodOut, ResultsOut, TimeSeriesOut
 from fairtrial.service.results.time_series import Freq, read_time_series
@@ -24,6 +26,13 @@ def export_experiments(db: DbRead, actor: AsViewer, now: Now, limit: Annotated[i
     del actor
     rows, _ = list_experiments(db, limit=limit)
     return Response(export_csv(db, [row for row in rows if row.kind == "holdout"], now=now), media_type="text/csv; charset=utf-8")
+
+
+@router.post("/meta-analysis", response_model=MetaOut)
+def pool(db: DbRead, actor: AsAnalyst, now: Now, body: MetaRequest) -> MetaOut:
+    """Pool the effects of several experiments: fixed and random effects, heterogeneity, prediction interval (HO-42)."""
+    del actor
+    return MetaOut.model_validate(pool_experiments(db, body, now=now))
 
 
 @router.get("/{experiment}/export.csv", response_class=Response, responses=CSV_RESPONSE)

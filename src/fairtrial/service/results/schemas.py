@@ -60,6 +60,14 @@ class ExposureRates(BaseModel):
     control: float
 
 
+class Belief(BaseModel):
+    """What a Bayesian plan believes of the difference of the rates."""
+
+    chance_to_win: float
+    expected_loss: float
+    """Expected loss of choosing the treatment, in points of the rate."""
+
+
 class ResultsOut(BaseModel):
     """The results of a holdout at this moment; what could not be computed is null, with a reason."""
 
@@ -76,6 +84,10 @@ class ResultsOut(BaseModel):
     uplift_rel_ci_high: float | None
     test: str | None
     ci_method: str | None
+    variance_reduction: float | None
+    """Part of the variance that the covariate took away (CUPED); null without one."""
+    belief: Belief | None
+    """Of a Bayesian plan; null with any other."""
     insufficient_data: bool
     reason: str | None
     significant: bool | None
@@ -94,6 +106,9 @@ class ResultsOut(BaseModel):
     cace_reason: str | None
     backfilled_assignments: int
     lazy_assigned: int
+    causal: bool
+    """False when groups were drawn after the end by auto-assign: a difference is then chance, whatever its p (II.c)."""
+    causal_reason: str | None
     verdict: str | None = None
     verdict_state: str | None = None
     findings: list[FindingOut] = []
