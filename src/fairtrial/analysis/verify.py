@@ -81,10 +81,13 @@ def _differences(before: object, now: object, path: str) -> Iterator[Difference]
     elif isinstance(before, list) and isinstance(now, list):
         olds, news = cast("list[object]", before), cast("list[object]", now)
         for place in range(max(len(olds), len(news))):
-            old_one, new_one = (given[place] if place < len(given) else MISSING for given in (olds, news))
-            yield from _differences(old_one, new_one, f"{path}[{place}]")
+            yield from _differences(_at(olds, place), _at(news, place), f"{path}[{place}]")
     elif before != now or isinstance(before, bool) != isinstance(now, bool):
-        yield Difference(path=path, before=before, now=now)
+        yield Difference(path=path, before=cast("object", before), now=cast("object", now))
+
+
+def _at(values: list[object], place: int) -> object:
+    return values[place] if place < len(values) else MISSING
 
 
 def _is_rounding(one: Difference) -> bool:

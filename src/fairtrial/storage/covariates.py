@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from fairtrial.storage.readings import BY_PROFILE, POPULATION, Window
+from fairtrial.storage.readings import CONVERTERS, FATES, POPULATION, Window
 
 COVARIATES = ("age", "ltv")
 """Columns of `profiles` that a metric may be adjusted for."""
@@ -19,12 +19,12 @@ COVARIATES = ("age", "ltv")
 ABOUT = f"""
 SELECT avg(p.{{column}}) FROM experiment_assignments a CROSS JOIN profiles p WHERE p.id = a.profile_id AND {POPULATION}
 """  # noqa: S608 - the columns are those above
-SUMS = f"""
+SUMS = f"""{FATES}
 SELECT arm, sum(gap), sum(x), sum(x * x), sum(CASE WHEN value IS NULL THEN 0 ELSE x END), sum(x * coalesce(value, 0)) FROM (
   SELECT a."group" AS arm, CASE WHEN p.{{column}} IS NULL THEN 1 ELSE 0 END AS gap,
     coalesce(p.{{column}} - CAST(:about AS double precision), 0.0) AS x, b.value AS value
   FROM experiment_assignments a LEFT JOIN profiles p ON p.id = a.profile_id
-  LEFT JOIN ({BY_PROFILE}) b ON b.profile_id = a.profile_id
+  LEFT JOIN (SELECT profile_id, sum(value) AS value {CONVERTERS}) b ON b.profile_id = a.profile_id
   WHERE {POPULATION}
 ) units GROUP BY arm ORDER BY arm
 """  # noqa: S608
