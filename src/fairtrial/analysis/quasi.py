@@ -168,7 +168,7 @@ def _estimate(design: QuasiDesign, rows: Rows, metric: MetricSpec, column: str, 
 def _rdd(design: RddDesign, rows: Rows, outcome: Floats, alpha: float) -> QuasiEstimate:
     """The jump at the cutoff, with every check that the columns allow."""
     running = rows.numbers(design.running)
-    windows: Bandwidths | Literal["mse", "cer"] = design.bandwidth if design.bandwidth == "cer" else "mse"
+    windows: Bandwidths | Literal["mse", "cer"] = "cer" if design.bandwidth == "cer" else "mse"
     if isinstance(design.bandwidth, float):
         windows = Bandwidths(effect=design.bandwidth, bias=design.bias_bandwidth or design.bandwidth)
     found = sharp_rdd(
