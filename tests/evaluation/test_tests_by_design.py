@@ -15,6 +15,7 @@ from fairtrial.metrics import build_metrics
 from fairtrial.reports import view
 from fairtrial.spec.loader import parse_spec
 from fairtrial.stats.exact_difference import exact_difference_test
+from fairtrial.stats.odds_homogeneity import breslow_day_test
 from fairtrial.stats.paired import PairCounts, mcnemar_test, signed_rank_test
 from fairtrial.stats.regression import ancova_test, lin_test
 from fairtrial.stats.result import Unavailable
@@ -97,6 +98,22 @@ def test_mantel_haenszel_is_made_of_the_strata():
     assert found.p_value == pytest.approx(chi.p_value, rel=1e-12)
     assert (found.interval, found.lift_interval) == (own.interval, own.lift_interval)
     assert (found.method, found.interval_method) == ("mantel_haenszel", "stratified_miettinen_nurminen")
+
+
+def test_strata_whose_odds_ratios_differ_are_told():
+    """Breslow, Day and Tarone beside the test of Mantel and Haenszel."""
+    counts = {"a": (20, 45), "b": (45, 20), "c": (30, 31)}
+    rows = [
+        {"id": f"{country}{side}{i}", "arm": ARMS[side], "country": country, "bought": int(i < own)}
+        for country, pair in counts.items()
+        for side, own in enumerate(pair)
+        for i in range(100)
+    ]
+    spec = design(RATE | {"test": "mantel_haenszel"}, unit="id", strata=["country"])
+    assert breslow_day_test(strata_counts(rows)).p_value < 1e-4
+    assert estimate(spec, rows).notes == ("odds_ratios_differ",)
+    alike = [row | {"country": "a"} for row in rows]
+    assert estimate(spec, alike).notes == ()  # one stratum cannot differ
 
 
 def test_strata_serve_the_metrics_that_ask_and_leave_the_others_alone():

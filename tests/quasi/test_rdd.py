@@ -10,12 +10,15 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.polynomial.polynomial import polyval
 from scipy import stats
 
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
 from fairtrial.quasi import Bandwidths, check_findings, covariate_jumps, density_test, donut, placebo_cutoffs, sharp_rdd
 from fairtrial.quasi.local_polynomial import kernel_weights, local_fit, neighbour_residuals
 from fairtrial.stats.result import Unavailable
+
+ELECTIONS = ((0.48, 1.27, 7.18, 20.21, 21.54, 7.33), (0.48, 0.84, -3.00, 7.99, -9.01, 3.56))
 
 
 def jump(seed, *, n=600, effect=0.5, noise=0.3, curve=1.0):
@@ -87,8 +90,11 @@ def test_neighbour_variances_estimate_the_noise():
 def test_repeated_values_and_few_rows_are_said():
     y, x = jump(6, n=400)
     found = sharp_rdd(y, np.round(x, 1) + 0.05, bandwidths=Bandwidths(effect=0.3, bias=0.5))
-    assert codes(found.estimate.findings) == {"mass_points": "info"}
-    assert found.estimate.grade.level == "strong"
+    assert codes(found.estimate.findings) == {"mass_points": "info", "few_values_near_cutoff": "warning"}
+    assert found.estimate.grade.level == "weak"
+    many = sharp_rdd(y, np.round(x, 1) + 0.05, bandwidths=Bandwidths(effect=0.9, bias=0.9)).estimate
+    assert codes(many.findings) == {"mass_points": "info"}
+    assert many.grade.level == "strong"
     few = sharp_rdd(y, x, bandwidths=Bandwidths(effect=0.1, bias=0.3)).estimate
     assert codes(few.findings) == {"few_near_cutoff": "warning"}
     assert few.grade.level == "weak"
@@ -246,6 +252,36 @@ def test_the_robust_interval_covers_with_the_window_from_the_data(n):
     """Coverage at 95%, curved truth, 400 samples: exact binomial bound at 91.5%."""
     held = sum(not sharp_rdd(*jump(seed, n=n, curve=2.0)).estimate.interval.excludes(0.5) for seed in range(400))
     assert stats.binomtest(held, 400, 0.915, alternative="less").pvalue > 1e-3, held / 400
+
+
+def test_the_windows_for_the_interval_are_narrower_by_their_rate():
+    """Calonico, Cattaneo & Farrell (2020): n^(-p / ((3 + p)(3 + 2 p))), that is n^(-1/20) and n^(-2/35)."""
+    y, x = jump(9, n=800)
+    for order, power in ((1, 1 / 20), (2, 2 / 35)):
+        point, interval = (sharp_rdd(y, x, order=order, bandwidths=rule).bandwidths for rule in ("mse", "cer"))
+        share = 800**-power
+        assert (interval.effect, interval.bias) == pytest.approx((share * point.effect, share * point.bias), rel=1e-12)
+    with pytest.raises(UsageError, match="'mse', 'cer'"):
+        sharp_rdd(y, x, bandwidths="best")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("values", [None, 20])
+def test_narrower_windows_cover_on_a_bend_where_those_for_the_point_do_not(values):
+    """The elections of Calonico, Cattaneo & Titiunik (2014), 2,000 rows, 500 samples: exact bounds at 92% and at 92%."""
+    held = {"mse": 0, "cer": 0}
+    for seed in range(500):
+        rng = np.random.default_rng(seed)
+        x = 2 * rng.beta(2, 4, 2000) - 1
+        x = x if values is None else (np.floor(x * values) + 0.5) / values
+        y = np.where(x < 0, polyval(x, ELECTIONS[0]), polyval(x, ELECTIONS[1])) + 0.15 * (x >= 0) + 0.1295 * rng.standard_normal(2000)
+        for rule in held:
+            try:
+                held[rule] += not sharp_rdd(y, x, bandwidths=rule).estimate.interval.excludes(0.15)
+            except NotEnoughDataError:  # a window of one value, refused; counted as a miss
+                assert values is not None
+    assert stats.binomtest(held["cer"], 500, 0.92, alternative="less").pvalue > 1e-3, held
+    assert stats.binomtest(held["mse"], 500, 0.92, alternative="less").pvalue < 0.05, held
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import assert_never
+from typing import Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,8 +168,8 @@ def _estimate(design: QuasiDesign, rows: Rows, metric: MetricSpec, column: str, 
 def _rdd(design: RddDesign, rows: Rows, outcome: Floats, alpha: float) -> QuasiEstimate:
     """The jump at the cutoff, with every check that the columns allow."""
     running = rows.numbers(design.running)
-    windows = None
-    if design.bandwidth is not None:
+    windows: Bandwidths | Literal["mse", "cer"] = "cer" if design.bandwidth == "cer" else "mse"
+    if isinstance(design.bandwidth, float):
         windows = Bandwidths(effect=design.bandwidth, bias=design.bias_bandwidth or design.bandwidth)
     found = sharp_rdd(
         outcome,

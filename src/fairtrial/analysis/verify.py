@@ -83,7 +83,7 @@ def _differences(before: object, now: object, path: str) -> Iterator[Difference]
         for place in range(max(len(olds), len(news))):
             yield from _differences(_at(olds, place), _at(news, place), f"{path}[{place}]")
     elif before != now or isinstance(before, bool) != isinstance(now, bool):
-        yield Difference(path=path, before=cast("object", before), now=cast("object", now))
+        yield Difference(path=path, before=cast("object", before), now=now)
 
 
 def _at(values: list[object], place: int) -> object:

@@ -6,20 +6,25 @@ spec names. A paired test reads both arms' rows in one order, that of the pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, cast
 
 import numpy as np
 
+from fairtrial.errors import DataError
 from fairtrial.evaluation.unit_task import UnitTask, not_read
 from fairtrial.stats.exact_difference import MOST_UNITS, exact_difference_test
 from fairtrial.stats.means import paired_t_test
+from fairtrial.stats.odds_homogeneity import breslow_day_test
 from fairtrial.stats.paired import MOST_PAIRS, PairCounts, mcnemar_test, signed_rank_test
 from fairtrial.stats.regression import ancova_test, lin_test
 from fairtrial.stats.result import Estimate, Unavailable
 from fairtrial.stats.stratified_rates import Stratum, mantel_haenszel_test
 
+ODDS_RATIOS_DIFFER = "odds_ratios_differ"
+DIFFER_BELOW = 0.05
+"""p-value of one odds ratio in all strata below which the estimate says that they differ."""
 DesignTest = Callable[[UnitTask, float], Estimate | Unavailable]
 
 
@@ -57,7 +62,18 @@ def _exact(task: UnitTask, alpha: float) -> Estimate | Unavailable:
 
 
 def _mantel_haenszel(task: UnitTask, alpha: float) -> Estimate:
-    return mantel_haenszel_test(strata_of(task), alpha=alpha, alternative=task.alternative, margin=task.margin)
+    strata = strata_of(task)
+    found = mantel_haenszel_test(strata, alpha=alpha, alternative=task.alternative, margin=task.margin)
+    return replace(found, notes=(*found.notes, *_odds_note(strata)))
+
+
+def _odds_note(strata: Sequence[Stratum]) -> tuple[str, ...]:
+    """`odds_ratios_differ` where Breslow, Day and Tarone's test says so; nothing where it cannot be made."""
+    try:
+        tested = breslow_day_test(strata)
+    except DataError:
+        return ()
+    return (ODDS_RATIOS_DIFFER,) if tested.p_value < DIFFER_BELOW else ()
 
 
 def _regression(task: UnitTask, alpha: float) -> Estimate:

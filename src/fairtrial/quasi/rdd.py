@@ -26,14 +26,18 @@ from fairtrial.errors import NotEnoughDataError, UsageError
 from fairtrial.quasi.columns import numbers_of
 from fairtrial.quasi.estimate import EvidenceGrade, QuasiEstimate, graded, inference, with_inference
 from fairtrial.quasi.local_polynomial import Kernel, Side, kernel_weights, local_fit, neighbour_residuals
-from fairtrial.quasi.rdd_bandwidth import Bandwidths, mse_bandwidths
+from fairtrial.quasi.rdd_bandwidth import Bandwidths, cer_bandwidths, mse_bandwidths
 from fairtrial.quasi.relative import LevelError
 from fairtrial.stats.result import Interval, check_alpha
 
 Floats = NDArray[np.float64]
 TreatedSide = Literal["above", "below"]
+Windows = Literal["mse", "cer"]
+"""Windows from the data: least mean squared error of the effect, or least error of the interval's coverage."""
 TIED_SHARE = 0.2
 """Share of repeated values of the running variable from which a finding says so."""
+LEAST_VALUES = 8
+"""Different values on each side of the cutoff below which the window holds too few to see a bend."""
 LEAST_ROWS = 10
 """Rows needed on each side of the cutoff."""
 CONTINUITY = "Units just below and just above the cutoff are alike but for the treatment: nothing else jumps there."
@@ -74,7 +78,7 @@ def sharp_rdd(
     cutoff: float = 0.0,
     order: int = 1,
     kernel: Kernel = "triangular",
-    bandwidths: Bandwidths | None = None,
+    bandwidths: Bandwidths | Windows = "mse",
     treated: TreatedSide = "above",
     alpha: float = 0.05,
 ) -> RddEstimate:
@@ -86,7 +90,8 @@ def sharp_rdd(
         cutoff: Where the treatment begins.
         order: Degree of the local polynomial, 0 to 4; its bias is fitted by one degree more.
         kernel: `triangular`, `uniform` or `epanechnikov`.
-        bandwidths: Windows; default: those with the least mean squared error, from the data.
+        bandwidths: Windows; or from the data: `mse`, with the least mean squared error of the effect, `cer`, narrower,
+            whose interval is about a fifth wider and covers better where the outcome bends.
         treated: Which side of the cutoff is treated; `below` turns the sign, so that the effect is of the treatment.
         alpha: Error rate in (0, 1).
 
@@ -104,12 +109,12 @@ def sharp_rdd(
     _check_options(order, kernel, treated, bandwidths)
     check_alpha(alpha)
     left, right = sides_of(outcome, running, cutoff)
-    windows = bandwidths or mse_bandwidths(left, right, order=order, bias_order=order + 1, kernel=kernel)
+    windows = _windows(bandwidths, left, right, order, kernel)
     below, above = (_fit_side(side, order, kernel, windows) for side in (left, right))
     on, off = (above, below) if treated == "above" else (below, above)
     plain, corrected = on.plain - off.plain, on.corrected - off.corrected
     se_plain, se_robust = math.hypot(on.se_plain, off.se_plain), math.hypot(on.se_robust, off.se_robust)
-    findings = _window_findings(left, right, min(on.n, off.n))
+    findings = _window_findings(left, right, min(on.n, off.n), min(on.values, off.values))
     estimate = QuasiEstimate(
         **with_inference(corrected, se_robust, alpha=alpha),
         method="sharp_rdd",
@@ -177,6 +182,15 @@ class _SideFit:
     se_plain: float
     se_robust: float
     n: int
+    values: int
+
+
+def _windows(asked: Bandwidths | Windows, left: Side, right: Side, order: int, kernel: Kernel) -> Bandwidths:
+    """The windows passed, or those of the rule that was named."""
+    if isinstance(asked, Bandwidths):
+        return asked
+    rule = cer_bandwidths if asked == "cer" else mse_bandwidths
+    return rule(left, right, order=order, bias_order=order + 1, kernel=kernel)
 
 
 def _fit_side(side: Side, order: int, kernel: Kernel, windows: Bandwidths) -> _SideFit:
@@ -189,17 +203,19 @@ def _fit_side(side: Side, order: int, kernel: Kernel, windows: Bandwidths) -> _S
     plain = fit.linear[0]
     corrected = plain - leading * wide.linear[order + 1]
     squares = np.square(neighbour_residuals(near.x, near.y))
+    within = kernel_weights(near.x, h, kernel) > 0.0
     return _SideFit(
         plain=float(plain @ near.y),
         corrected=float(corrected @ near.y),
         se_plain=math.sqrt(float((np.square(plain) * squares).sum())),
         se_robust=math.sqrt(float((np.square(corrected) * squares).sum())),
-        n=int((kernel_weights(near.x, h, kernel) > 0.0).sum()),
+        n=int(within.sum()),
+        values=int(np.unique(near.x[within]).size),
     )
 
 
-def _window_findings(left: Side, right: Side, least: int) -> list[Finding]:
-    """Repeats of the running variable, and a window with few rows; `least` is the rows of the thinner side."""
+def _window_findings(left: Side, right: Side, least: int, values: int) -> list[Finding]:
+    """Repeats of the running variable, and a window with few rows or values; `least` and `values` are those of the thinner side."""
     found: list[Finding] = []
     tied = max(1.0 - np.unique(side.x).size / side.x.size for side in (left, right))
     if tied >= TIED_SHARE:
@@ -210,6 +226,17 @@ def _window_findings(left: Side, right: Side, least: int) -> list[Finding]:
                 message=f"{tied:.0%} of the running variable's values are repeats: rows near the cutoff are fewer than they look.",
                 action="Read the interval as somewhat too narrow; a discrete running variable needs a window of several values.",
                 numbers={"share": tied},
+            )
+        )
+    if tied >= TIED_SHARE and values < LEAST_VALUES:
+        found.append(
+            Finding(
+                code="few_values_near_cutoff",
+                severity="warning",
+                message=f"The window holds {values} different values of the running variable on one side of the cutoff: between so few "
+                "the outcome's bend is hard to see, and the interval covers less often than it says (measured with 3 or 4: 88% for 95%).",
+                action="Read the running variable in a finer unit, or see what windows 'cer' say; take the interval as too narrow.",
+                numbers={"values": values},
             )
         )
     if least < 30:
@@ -225,7 +252,7 @@ def _window_findings(left: Side, right: Side, least: int) -> list[Finding]:
     return found
 
 
-def _check_options(order: int, kernel: str, treated: str, bandwidths: Bandwidths | None) -> None:
+def _check_options(order: int, kernel: str, treated: str, bandwidths: Bandwidths | str) -> None:
     """Raise unless every option is one that the method knows."""
     if not 0 <= order <= 4:
         raise UsageError(f"order must lie in 0..4, got {order}.", hint="High degrees swing at the edge; 1 or 2 is meant.")
@@ -233,5 +260,8 @@ def _check_options(order: int, kernel: str, treated: str, bandwidths: Bandwidths
         raise UsageError(f"kernel must be one of {list(get_args(Kernel))}, got {kernel!r}.")
     if treated not in get_args(TreatedSide):
         raise UsageError(f"treated must be 'above' or 'below', got {treated!r}.")
-    if bandwidths is not None and not (0.0 < bandwidths.effect < math.inf and 0.0 < bandwidths.bias < math.inf):
+    if isinstance(bandwidths, str):
+        if bandwidths not in get_args(Windows):
+            raise UsageError(f"bandwidths must be windows or one of {list(get_args(Windows))}, got {bandwidths!r}.")
+    elif not (0.0 < bandwidths.effect < math.inf and 0.0 < bandwidths.bias < math.inf):
         raise UsageError(f"Bandwidths must be positive and finite, got {bandwidths.effect} and {bandwidths.bias}.")

@@ -90,6 +90,31 @@ def mse_bandwidths(left: Side, right: Side, *, order: int = 1, bias_order: int =
     return Bandwidths(effect=effect, bias=bias)
 
 
+def cer_bandwidths(left: Side, right: Side, *, order: int = 1, bias_order: int = 2, kernel: Kernel = "triangular") -> Bandwidths:
+    """Narrower bandwidths, at the rate with the least error of the robust interval's coverage.
+
+    Those of `mse_bandwidths`, both times n^(-p / ((3 + p)(3 + 2 p))) for n rows and degree p (0.68 at 2,000 rows and
+    degree 1). Keeping the ratio of the two windows is this house's choice, by measurement: docs/statistics/rdd.md.
+
+    Args:
+        left: Rows below the cutoff.
+        right: Rows at and above it.
+        order: Degree p of the effect's polynomial.
+        bias_order: Degree of the bias's polynomial, > `order`.
+        kernel: Which kernel.
+
+    Raises:
+        NotEnoughDataError: Too few different values of the running variable.
+        DataError: The outcome does not vary between neighbours.
+
+    References:
+        Calonico, Cattaneo & Farrell (2020), Econometrics Journal 23, 192-210, section 4.
+    """
+    widest = mse_bandwidths(left, right, order=order, bias_order=bias_order, kernel=kernel)
+    share = (left.x.size + right.x.size) ** (-order / ((3.0 + order) * (3.0 + 2.0 * order)))
+    return Bandwidths(effect=share * widest.effect, bias=share * widest.bias)
+
+
 def _pilot(side: Side, of: int, nu: int, further: int, reach: tuple[float, float], kernel: Kernel, *, regularise: bool) -> _Pilot:
     """Variance and bias constants of the `nu`-th derivative fitted by degree `of`; the bias by degree `further`."""
     for_variance, for_bias = reach

@@ -95,6 +95,7 @@ NOTES: Mapping[str, str] = {
     "planned_as_test": "The size is that of a test at this alpha and power; a Bayesian plan has neither: measure it by `fairtrial oc`.",
     "planned_as_score": "The size is that of the score test; the test that the spec names (exact, or within strata) has no formula here.",
     "zero_rate": "No unit of one arm has the outcome, so the lift has no interval.",
+    "odds_ratios_differ": "The strata's odds ratios differ (Breslow-Day-Tarone, p < 0.05): the difference is their mean, not that of each.",
     "geometric_means": "The change is that of the geometric mean, in percent of the control's: the logarithms were compared.",
     "tied_ranks": "Many units of both arms share a value, so no shift describes the difference: p-value and interval may disagree.",
     "tied_quantile": "Many units share the quantile's value, so its error is known only roughly.",
