@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from typer.models import ArgumentInfo
 
 from fairtrial.cli.app import VERBS, build_verb
-from fairtrial.spec import data, eligibility, experiment, metric, plan, quasi, segments
+from fairtrial.spec import changes, data, eligibility, experiment, metric, plan, quasi, segments
 
 DOCS = Path(__file__).parent
 PAGES = ("reference/cli.md", "reference/spec.md", "reference/metrics.md", "reference/settings.md", "reference/http.md")
@@ -41,6 +41,7 @@ MODELS: dict[str, type[BaseModel]] = {
         plan.AlwaysValidSpec,
         plan.BayesianSpec,
         plan.ScheduleSpec,
+        changes.Change,
         metric.BaseMetricSpec,
         metric.ProportionSpec,
         metric.MeanSpec,
@@ -88,6 +89,7 @@ LINKS = {
     "BayesianSpec": ("priors and stopping rule", "spec.md#a-bayesian-plan"),
     "SegmentsSpec": ("segments", "spec.md#segments"),
     "ScheduleSpec": ("schedule", "spec.md#the-schedule"),
+    "Change": ("line", "spec.md#the-change-log"),
     "ProportionSpec": ("proportion", "metrics.md#proportion"),
     "MeanSpec": ("mean", "metrics.md#mean"),
     "CountSpec": ("count", "metrics.md#count"),

@@ -143,6 +143,19 @@ class Client:
         """Create a holdout experiment as a draft; `fields` as POST /experiments takes them."""
         return self._call("POST", "/experiments", {"name": name, **fields})
 
+    def create_from_spec(self, spec: Mapping[str, Any], **fields: Any) -> Experiment:
+        """Create an experiment as a draft from its whole spec; `fields` as POST /experiments takes them beside it."""
+        return self._call("POST", "/experiments", {"spec": dict(spec), **fields})
+
+    def versions(self, experiment: Reference) -> list[Json]:
+        """Every version of an experiment's spec, newest first."""
+        return self._call("GET", f"/experiments/{_part(experiment)}/versions")["items"]
+
+    def add_version(self, experiment: Reference, spec: Mapping[str, Any], reason: str) -> Json:
+        """Change the spec: a draft's in place, a running one's as a new version; the same spec again changes nothing."""
+        path = f"/experiments/{_part(experiment)}/versions"
+        return self._call("POST", path, {"spec": dict(spec), "reason": reason}, again=True)
+
     def experiments(self, **filters: Any) -> ExperimentPage:
         """Experiments, newest first; `filters` as GET /experiments takes them."""
         return self._call("GET", "/experiments", query=filters)

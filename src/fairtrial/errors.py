@@ -18,7 +18,8 @@ stable and machine-readable. Nothing here knows of HTTP or of exit codes.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 
@@ -49,10 +50,33 @@ class UsageError(FairtrialError, ValueError):
     default_code = "usage"
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One rule that a file breaks.
+
+    Attributes:
+        text: The rule, what came, and what to write instead.
+        path: Keys and indices that lead to it from the top of the experiment.
+        line: Line of the file, from 1; None when it is not known.
+    """
+
+    text: str
+    path: tuple[int | str, ...] = ()
+    line: int | None = None
+
+
 class SpecError(UsageError):
-    """An experiment spec breaks a rule."""
+    """An experiment spec breaks a rule.
+
+    Attributes:
+        problems: The rules it breaks, each with its place; empty when the message says all there is.
+    """
 
     default_code = "spec"
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "", problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.problems = tuple(problems)
 
 
 class UnknownNameError(UsageError):

@@ -95,7 +95,7 @@ def shop(tmp_path):
         (("key: cart", "key: cart\nname: it works: really"), "Put text that holds a colon in quotes"),
         (("unit: user}", "unit: user"), "close it"),
         (("key: cart", "key: cart\nkey: cart"), "Keep one of the two"),
-        (("key: cart", "key: " + "x" * 5000 + "\nalpha: 2"), "xxx...xxx"),
+        (("key: cart", "key: " + "x" * 5000 + "\nalpha: 2"), "at most 200 characters"),
     ],
 )
 def test_a_broken_spec_is_told_what_to_write_instead(shop, change, said):
@@ -112,8 +112,8 @@ def test_every_broken_spec_of_a_folder_is_named(shop):
     (shop / "other.yaml").write_text(SPEC.replace("key: cart", "key: other").replace("control: 0.5", "control: 0.6"), encoding="utf-8")
     done = fairtrial("validate", ".", cwd=shop)
     assert done.returncode == 1
-    assert "'cart' in cart.yaml" in done.stderr
-    assert "'other' in other.yaml" in done.stderr
+    assert "cart.yaml:4" in done.stderr
+    assert "other.yaml:1" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from fairtrial.analysis import analyze_spec
 from fairtrial.cli.files import check_outputs, read_look, write_text
 from fairtrial.cli.options import Catalog, Experiment, Json, Target
 from fairtrial.cli.output import out, print_data, say, steps
-from fairtrial.cli.targets import find_spec
+from fairtrial.cli.targets import find_spec, is_path
 from fairtrial.errors import UsageError
 from fairtrial.evaluation import Look, Scorecard
+from fairtrial.evaluation.amendments import amended
 from fairtrial.reports import render_html, render_terminal
 from fairtrial.spec import LoadedSpec
 from fairtrial.spec.experiment import ExperimentSpec
@@ -29,6 +30,9 @@ def analyze(
     source: Annotated[str | None, typer.Option("--source", help="Read this address instead of the spec's.")] = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="Moment of the look, ISO 8601 (UTC unless it says otherwise).")] = None,
     previous: Annotated[list[Path] | None, typer.Option("--previous", help="Scorecard of an earlier look; repeat in order.")] = None,
+    launched: Annotated[
+        str | None, typer.Option("--launched", help="The spec as it was launched: FILE@REVISION, NAME@VERSION or a file.")
+    ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Write the report to this HTML file.")] = None,
     scorecard: Annotated[Path | None, typer.Option("--scorecard", help="Write the scorecard to this JSON file.")] = None,
     as_json: Json = False,
@@ -43,8 +47,11 @@ def analyze(
     earlier = previous or []
     check_outputs({"--scorecard": scorecard, "--report": report}, [found.path, *earlier, *_data_file(found, source)])
     looks = read_looks(earlier, found.spec)
+    before = None if launched is None else _launched(launched, found.spec, catalog)
     with steps(quiet=as_json) as report_step:
         card = analyze_spec(found.spec, base=base, source=source, looks=looks, as_of=moment, progress=report_step)
+    if before is not None:
+        card = amended(card, found.spec, before)
     if as_json:
         print_data(card.to_json())
     else:
@@ -56,6 +63,14 @@ def analyze(
         write_text(report, render_html(card))
         say("Report:", str(report))
     return exit_code(card)
+
+
+def _launched(target: str, spec: ExperimentSpec, catalog: str | None) -> ExperimentSpec:
+    """The spec that was launched, which must be one of the same experiment."""
+    before = find_spec(target, spec.key if is_path(target.rpartition("@")[0] or target) else None, catalog).spec
+    if before.key != spec.key:
+        raise UsageError(f"--launched must name an earlier version of {spec.key!r}, got {before.key!r}.", hint="FILE@REVISION")
+    return before
 
 
 def read_looks(paths: Sequence[Path], spec: ExperimentSpec) -> list[Look]:

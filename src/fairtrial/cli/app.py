@@ -37,6 +37,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "quickstart": Verb("quickstart", "quickstart", "Run a real experiment of 588,101 people from spec to verdict."),
+    "init": Verb("start", "init", "Write a spec to start from, by template."),
     "validate": Verb("specs", "validate", "Check specs: every broken rule, and what to do."),
     "power": Verb("power", "power", "How many units a plan calls for, and why."),
     "operating-characteristics": Verb(
@@ -48,6 +49,10 @@ VERBS = {
     "verify": Verb("verify", "verify", "Make a scorecard again and say whether it is equal, or what differs."),
     "list": Verb("specs", "list_experiments", "Name the experiments there are."),
     "show": Verb("specs", "show", "Show a spec for people or as data."),
+    "diff": Verb("changes", "diff", "What changed between two specs, and the version that calls for."),
+    "bump": Verb("changes", "bump", "Move the version of a spec and log it; comments stay."),
+    "plan": Verb("deployment", "plan", "What `apply` would change on a service."),
+    "apply": Verb("deployment", "apply", "Make a service run the specs: create drafts, add versions."),
     "schema": Verb("specs", "schema", "Print the JSON Schema of a spec."),
     "serve": Verb("serve", "serve", "Start the service: REST API, OFREP, jobs, in one process."),
     "db": Verb("database", "db", "Make, renew, check or take back the service's tables."),

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from fairtrial.errors import UsageError
-from fairtrial.spec import ExperimentConfigClient, LoadedSpec, load_spec
+from fairtrial.spec import ExperimentConfigClient, LoadedSpec, load_spec, load_specs
 from fairtrial.spec.access import ExperimentConfigError
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.loader import SUFFIXES
+from fairtrial.spec.sources import GIT, PACKAGE, file_at
 
 
-def find_spec(target: str, experiment: str | None = None, catalog: Path | None = None) -> LoadedSpec:
+def find_spec(target: str, experiment: str | None = None, catalog: str | Path | None = None) -> LoadedSpec:
     """The spec that `target` means.
 
     Args:
-        target: Path of a file or folder of specs, or a name in the catalog.
+        target: Path of a file or folder of specs, or a name in the catalog; with `@` behind it a path at a revision
+            of its Git repository, or a version of the name.
         experiment: Name of one among several in the file or folder.
-        catalog: File or folder to look names up in; default: the catalog that ships.
+        catalog: Where names are looked up; default: the catalog that ships.
 
     Raises:
-        UsageError: There is no such path.
-        ExperimentConfigError: There is no such name; the message lists the names there are.
+        UsageError: There is no such path or revision.
+        ExperimentConfigError: There is no such name or version; the message lists those there are.
     """
     check_target(target)
+    place, at, then = target.rpartition("@")
+    if at and not os.path.exists(target):  # noqa: PTH110
+        if is_path(place):
+            source = file_at(Path(place), then)
+            return replace(load_spec(source.place, experiment), path=Path(place))
+        return ExperimentConfigClient(catalog).load_version(place, then)
     if is_path(target):
         return load_spec(target, experiment)
     try:
@@ -46,10 +55,25 @@ def check_target(target: str) -> None:
         raise UsageError(f"A spec is named by its file, a folder or a name in the catalog, got {target!r}.", hint="fairtrial list")
 
 
-def find_specs(place: Path | None = None) -> dict[str, LoadedSpec]:
+def find_specs(place: str | Path | None = None) -> dict[str, LoadedSpec]:
     """Every spec of a file or folder; default: the catalog that ships."""
     client = ExperimentConfigClient(place)
     return {name: client.load(name) for name in client.list_available_experiments()}
+
+
+def find_many(target: str, catalog: str | Path | None = None) -> list[LoadedSpec]:
+    """Every spec that `target` means: those of a file or folder, of a catalog elsewhere, or the one of a name.
+
+    Raises:
+        UsageError: There is no such place or name.
+        SpecError: A rule is broken; the message lists all that are.
+    """
+    check_target(target)
+    if target.startswith((PACKAGE, GIT)):
+        return list(find_specs(target).values())
+    if is_path(target) and os.path.exists(target):  # noqa: PTH110
+        return list(load_specs(target).values())
+    return [find_spec(target, catalog=catalog)]
 
 
 def randomised(found: LoadedSpec, verb: str) -> ExperimentSpec:

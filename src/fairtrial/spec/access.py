@@ -8,19 +8,21 @@ fit for JSON (dates as ISO text). Older versions stand in the file under
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import ClassVar, cast
 
 from fairtrial._version import __version__
-from fairtrial.errors import UnknownNameError, did_you_mean
+from fairtrial.errors import UnknownNameError, UsageError, did_you_mean
 from fairtrial.spec.catalog import entry_warnings, is_catalog_entry, parse_catalog_entry
 from fairtrial.spec.catalog_file import ValidationRules, version_of
 from fairtrial.spec.catalog_model import CatalogEntry
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.loader import LoadedSpec, SpecFile, entry_key, parse_spec, read_spec_files
+from fairtrial.spec.metric_catalog import MetricCatalog
+from fairtrial.spec.sources import CatalogSource, open_catalog
 
 SHIPPED = resources.files("fairtrial.spec").joinpath("shipped", "experiments.yaml")
 """The catalog that the package carries."""
@@ -45,7 +47,8 @@ class ExperimentConfigClient:
         """Open a catalog.
 
         Args:
-            path: A file or folder of specs in any form; default: the shipped catalog.
+            path: A file or folder of specs in any form, `package:NAME`, or `git+file:///REPOSITORY@REVISION`
+                (see `fairtrial.spec.sources`); default: the shipped catalog.
 
         Raises:
             UsageError: There is no such file or folder, or it holds no spec.
@@ -53,12 +56,14 @@ class ExperimentConfigClient:
         """
         if path is None:
             with resources.as_file(SHIPPED) as file:
+                self._source = CatalogSource(file)
                 self._files = read_spec_files(file)
         else:
-            self._files = read_spec_files(path)
+            self._source = open_catalog(path)
+            self._files = read_spec_files(self._source.place)
         for file in self._files:
             if "" in file.entries:
-                parse_spec(file.entries[""], what=f"spec in {file.path.name}")  # says what is missing, its name among it
+                file.parse("")  # says what is missing, its name among it
         self._homes: dict[str, SpecFile] = {key: file for file in self._files for key in file.entries}
 
     def list_available_experiments(self) -> list[str]:
@@ -66,19 +71,44 @@ class ExperimentConfigClient:
         return list(self._homes)
 
     def list_versions(self, name: str) -> list[str]:
-        """Versions of an experiment that can be read, the current one first.
+        """Versions of an experiment that can be read, the current one first; of a catalog in Git, those of its history too.
 
         Raises:
             ExperimentConfigError: There is no such experiment.
         """
-        return list(self._versions(name))
+        return list(dict.fromkeys([*self._versions(name), *(version_of(entry) for entry, _ in self._past(name))]))
+
+    @property
+    def files(self) -> list[SpecFile]:
+        """The files of the catalog, as they were written."""
+        return list(self._files)
+
+    @property
+    def place(self) -> Path:
+        """Where the files are."""
+        return self._source.place
+
+    @property
+    def metrics(self) -> MetricCatalog:
+        """The metrics that the catalog defines."""
+        return self._files[0].metrics
+
+    def home(self, name: str) -> SpecFile:
+        """The file of an experiment.
+
+        Raises:
+            ExperimentConfigError: There is no such experiment.
+        """
+        self._versions(name)
+        return self._homes[name]
 
     def get_experiment_config(self, name: str, version: str | None = None) -> dict[str, object]:
         """The file's own mapping of one experiment, with dates as ISO text.
 
         Args:
             name: The experiment.
-            version: A version of it; default: the current one.
+            version: A version of it; default: the current one. In a catalog in Git also a version of its history,
+                and a tag, branch or commit.
 
         Raises:
             ExperimentConfigError: There is no such experiment or version.
@@ -92,8 +122,8 @@ class ExperimentConfigClient:
             ExperimentConfigError: There is no such experiment or version.
             SpecError: It breaks a rule.
         """
-        entry = self._entry(name, version)
-        return parse_spec(entry, what=f"experiment {name!r}", name=name, rules=self._homes[name].rules)
+        entry, file = self._found(name, version)
+        return file.parse(name, entry)
 
     def load(self, name: str) -> LoadedSpec:
         """The current version of an experiment with the file that it comes from.
@@ -102,8 +132,17 @@ class ExperimentConfigClient:
             ExperimentConfigError: There is no such experiment.
             SpecError: It breaks a rule.
         """
-        spec = self.get_experiment_spec(name)
-        return LoadedSpec(spec=spec, path=self._homes[name].path, raw=self._entry(name, None))
+        return self.load_version(name, None)
+
+    def load_version(self, name: str, version: str | None) -> LoadedSpec:
+        """A version of an experiment with the file that it comes from; None is the current one.
+
+        Raises:
+            ExperimentConfigError: There is no such experiment or version.
+            SpecError: It breaks a rule.
+        """
+        entry, file = self._found(name, version)
+        return file.load(name, entry)
 
     def validate_experiment_config(self, config: str | Mapping[str, object]) -> bool:
         """Check one experiment, all its versions included, against every rule.
@@ -150,14 +189,38 @@ class ExperimentConfigClient:
         return parse_catalog_entry(self._entry(name, None), what=f"experiment {name!r}", name=name, rules=self._homes[name].rules)
 
     def _entry(self, name: str, version: str | None) -> Mapping[str, object]:
+        """An experiment with the metrics that it uses filled in."""
+        entry, file = self._found(name, version)
+        return file.metrics.resolved(entry, what=f"experiment {name!r}")
+
+    def _found(self, name: str, version: str | None) -> tuple[Mapping[str, object], SpecFile]:
+        """An experiment as it was written, and the file: of now, of its previous versions, or of the past in Git."""
         versions = self._versions(name)
         if version is None:
-            return next(iter(versions.values()))
-        if version not in versions:
-            known = list(versions)
-            message = f"Experiment {name!r} has no version {version!r}. Available versions: {known}"
-            raise ExperimentConfigError(message, hint=did_you_mean(version, known), code="unknown_version")
-        return versions[version]
+            return next(iter(versions.values())), self._homes[name]
+        if version in versions:
+            return versions[version], self._homes[name]
+        for entry, file in self._past(name):
+            if version_of(entry) == version:
+                return entry, file
+        try:
+            for file in self._source.at(version):
+                if name in file.entries:
+                    return file.entries[name], file
+        except UsageError:
+            pass  # no revision of that name: said below with the versions there are
+        known = self.list_versions(name)
+        message = f"Experiment {name!r} has no version {version!r}. Available versions: {known}"
+        raise ExperimentConfigError(message, hint=did_you_mean(version, known), code="unknown_version")
+
+    def _past(self, name: str) -> Iterator[tuple[Mapping[str, object], SpecFile]]:
+        """The entries of an experiment in the commits of the catalog, newest first."""
+        for commit in self._source.history():
+            try:
+                files = self._source.at(commit)
+            except UsageError:
+                continue  # a commit whose specs cannot be read hides none of the others
+            yield from ((file.entries[name], file) for file in files if name in file.entries)
 
     def _versions(self, name: str) -> dict[str, Mapping[str, object]]:
         if name not in self._homes:
@@ -168,14 +231,14 @@ class ExperimentConfigClient:
         return {version_of(entry): entry for entry in (file.entries[name], *file.previous.get(name, ()))}
 
 
-def get_experiment_config(name: str, version: str | None = None) -> dict[str, object]:
-    """Configuration of a shipped experiment; see `ExperimentConfigClient.get_experiment_config`."""
-    return _shipped().get_experiment_config(name, version)
+def get_experiment_config(name: str, version: str | None = None, *, catalog: str | Path | None = None) -> dict[str, object]:
+    """Configuration of an experiment of a catalog, by default the shipped one; see `ExperimentConfigClient`."""
+    return _opened(catalog).get_experiment_config(name, version)
 
 
-def list_available_experiments() -> list[str]:
-    """Names of the shipped experiments, in the file's order."""
-    return _shipped().list_available_experiments()
+def list_available_experiments(*, catalog: str | Path | None = None) -> list[str]:
+    """Names of the experiments of a catalog, by default the shipped one, in the order of its files."""
+    return _opened(catalog).list_available_experiments()
 
 
 def validate_experiment_config(config: str | Mapping[str, object]) -> bool:
@@ -191,6 +254,10 @@ def experiment_config_warnings(config: str | Mapping[str, object]) -> list[str]:
 def get_package_version() -> str:
     """Version of the installed package."""
     return __version__
+
+
+def _opened(catalog: str | Path | None) -> ExperimentConfigClient:
+    return _shipped() if catalog is None else ExperimentConfigClient(catalog)
 
 
 @cache

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import cast
 
-from fairtrial.errors import SpecError
+from fairtrial.errors import Problem, SpecError, did_you_mean
 from fairtrial.spec.catalog_file import ValidationRules
 from fairtrial.spec.catalog_model import (
     REQUIRED_SECTIONS,
@@ -69,14 +69,17 @@ def parse_catalog_entry(
     """
     missing = [section for section in REQUIRED_SECTIONS if section not in raw]
     if missing:
-        raise SpecError(f"Experiment {name or _own_name(raw) or 'unnamed'!r} is missing required fields: {missing}", code="missing_fields")
+        message = f"Experiment {name or _own_name(raw) or 'unnamed'!r} is missing required fields: {missing}"
+        near = [key for key in raw if key not in CatalogEntry.model_fields and did_you_mean(key, missing)]
+        hint = f"Unknown key {near[0]!r}. {did_you_mean(near[0], missing)}" if near else ""
+        raise SpecError(message, hint=hint, code="missing_fields", problems=[Problem(message, (near[0],))] if near else ())
     entry = validated(CatalogEntry, raw, what=what)
     own = entry.design.experiment_name
     if name is not None and own != name:
         raise SpecError(f"The {what} calls itself {own!r} in design.experiment_name; the two names must agree.")
     problems = broken_rules(entry, rules or ValidationRules())
     if problems:
-        raise spec_error(what, [f"{problem}." for problem in problems])
+        raise spec_error(what, [Problem(f"{problem}.") for problem in problems])
     return entry
 
 
@@ -103,6 +106,8 @@ def translate_catalog_entry(
         "owner": entry.metadata.owner,
         "version": entry.metadata.config_version,
         "status": entry.metadata.status,
+        "prerequisites": entry.metadata.prerequisite_experiments,
+        "change_log": [line.model_dump() for line in entry.metadata.change_log],
         "arms": [_arm(key, variant) for key, variant in entry.variants.items()],
         "metrics": [
             _primary(entry.metrics.primary),

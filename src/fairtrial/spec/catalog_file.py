@@ -14,8 +14,8 @@ from typing import Annotated, Literal, cast
 from pydantic import AfterValidator, Field
 
 from fairtrial.errors import SpecError
-from fairtrial.spec.base import Name, SpecModel
-from fairtrial.spec.plan import Day
+from fairtrial.spec.base import SpecModel
+from fairtrial.spec.changes import Change
 from fairtrial.spec.problems import validated
 
 MAX_ARMS_IN_RANGE = 4
@@ -46,18 +46,6 @@ class ValidationRules(SpecModel):
     """A guardrail threshold beyond this, in absolute value, is warned of."""
 
 
-class Change(SpecModel):
-    """One line of the change log."""
-
-    version: str
-    """Version that the change made."""
-    date: Day
-    experiment: Name | None = None
-    """Whose version it is; None: the file's."""
-    level: Literal["major", "minor", "patch"] | None = None
-    description: str = Field(min_length=1)
-
-
 class ConfigMetadata(SpecModel):
     """About the catalog file as a whole."""
 
@@ -72,6 +60,8 @@ class CatalogFile(SpecModel):
     """The top level of a file of experiments."""
 
     experiments: dict[str, dict[str, object]]
+    metric_catalog: dict[str, dict[str, object]] = Field(default_factory=dict[str, "dict[str, object]"])
+    """Metrics that specs of the same catalog refer to by name."""
     config_metadata: ConfigMetadata | None = None
     previous_versions: dict[str, tuple[dict[str, object], ...]] = Field(default_factory=dict[str, "tuple[dict[str, object], ...]"])
 
@@ -103,6 +93,7 @@ def read_catalog_file(raw: Mapping[str, object], *, what: str) -> CatalogFile:
         if newest != versions[0]:
             raise SpecError(f"The current version must be the newest; {key!r} in {what} is {versions[0]}, but {newest} is a previous one.")
         logged = {(change.experiment, change.version) for change in (file.config_metadata.change_log if file.config_metadata else ())}
+        logged |= {(key, version) for entry in (file.experiments[key], *older) for version in own_changes(entry)}
         silent = [version for version in versions if version != min(versions, key=version_order) and (key, version) not in logged]
         if silent:
             hint = f"Add {{version: {silent[0]}, date: ..., experiment: {key}, description: ...}} to config_metadata.change_log."
@@ -115,6 +106,14 @@ def version_of(entry: Mapping[str, object]) -> str:
     metadata = entry.get("metadata")
     stated = cast("Mapping[str, object]", metadata).get("config_version") if isinstance(metadata, Mapping) else entry.get("version")
     return "1.0.0" if stated is None else str(stated)
+
+
+def own_changes(entry: Mapping[str, object]) -> list[str]:
+    """Versions that an entry has lines for in a change log of its own."""
+    metadata = entry.get("metadata")
+    log = cast("Mapping[str, object]", metadata).get("change_log") if isinstance(metadata, Mapping) else entry.get("change_log")
+    lines = cast("list[object]", log) if isinstance(log, list) else []
+    return [str(cast("Mapping[str, object]", line).get("version")) for line in lines if isinstance(line, Mapping)]
 
 
 def version_order(version: str) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, cast
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fairtrial.spec.base import Name, Share, SpecModel
+from fairtrial.spec.changes import Change
 from fairtrial.spec.plan import Day, Days
 
 REQUIRED_SECTIONS = (
@@ -385,6 +386,8 @@ class Metadata(SpecModel):
     related_experiments: Texts = ()
     prerequisite_experiments: Texts = ()
     success_definition: str = ""
+    change_log: tuple[Change, ...] = ()
+    """What each version changed, where the file has no log of its own."""
 
 
 class CatalogEntry(SpecModel):

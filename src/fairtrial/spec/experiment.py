@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from fairtrial.errors import UnknownNameError, did_you_mean
 from fairtrial.spec.base import ExperimentKey, Name, SpecModel
+from fairtrial.spec.changes import Change
 from fairtrial.spec.combinations import check_combinations
 from fairtrial.spec.data import AggregatesData, DataSpec, LogsData, UnitsData
 from fairtrial.spec.eligibility import EligibilitySpec
@@ -31,7 +32,7 @@ from fairtrial.spec.sequences import check_sequences
 from fairtrial.spec.weights import check_weights
 
 SHARE_TOLERANCE = 1e-6
-DESIGN_FREE = {"status", "name", "description", "owner"}
+DESIGN_FREE = {"status", "name", "description", "owner", "prerequisites", "change_log"}
 """Fields that say nothing of the design and stay out of the spec hash."""
 
 
@@ -52,9 +53,13 @@ class ExperimentSpec(SpecModel):
     description: str = ""
     hypothesis: str = ""
     owner: str = ""
-    version: str = "1.0.0"
-    """Version of this design."""
+    version: Annotated[str, Field(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")] = "1.0.0"
+    """Version of this design, MAJOR.MINOR.PATCH; `fairtrial bump` moves it."""
     status: Literal["draft", "running", "stopped", "completed", "decided", "archived"] | None = None
+    prerequisites: tuple[ExperimentKey, ...] = ()
+    """Experiments of the same catalog that must be decided before this one starts."""
+    change_log: tuple[Change, ...] = ()
+    """What each version changed, oldest first."""
     arms: tuple[VariantSpec, ...] = Field(min_length=2)
     """The variants; the control and one treatment at least."""
     control: Name = "control"

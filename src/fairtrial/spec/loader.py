@@ -6,17 +6,19 @@ import datetime as dt
 import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 import yaml
 
-from fairtrial.errors import SpecError, UnknownNameError, UsageError
+from fairtrial.errors import Problem, SpecError, UnknownNameError, UsageError
 from fairtrial.spec.catalog import is_catalog_entry, translate_catalog_entry
-from fairtrial.spec.catalog_file import ValidationRules, read_catalog_file
+from fairtrial.spec.catalog_file import Change, ValidationRules, read_catalog_file
 from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.spec.metric_catalog import MetricCatalog
 from fairtrial.spec.model_experiment import is_model_experiment, translate_model_experiment
+from fairtrial.spec.places import located
 from fairtrial.spec.problems import shortened, validated
 
 MOST_VALUES = 300_000
@@ -36,12 +38,49 @@ class SpecFile:
         entries: By key, in the file's order.
         previous: By key, the entries that the current one replaced.
         rules: Ranges that entries of the catalog's form keep.
+        definitions: Metrics that the file defines, by name.
+        metrics: Those of all files that were read with it, to which its entries refer.
+        change_log: Changes that the file states of its experiments.
     """
 
     path: Path
     entries: Mapping[str, Mapping[str, object]]
     previous: Mapping[str, Sequence[Mapping[str, object]]] = field(default_factory=dict[str, "Sequence[Mapping[str, object]]"])
     rules: ValidationRules = field(default_factory=ValidationRules)
+    definitions: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, "Mapping[str, object]"])
+    metrics: MetricCatalog = field(default_factory=MetricCatalog)
+    change_log: Sequence[Change] = ()
+
+    def parse(self, key: str, raw: Mapping[str, object] | None = None) -> ExperimentSpec:
+        """The spec of an entry, its metrics found and its broken rules told with their lines.
+
+        Args:
+            key: Of the entry.
+            raw: The entry, or an older version of it; default: the current one.
+
+        Raises:
+            SpecError: A rule is broken.
+        """
+        what = f"spec {shortened(key)} in {self.path.name}" if key else f"spec in {self.path.name}"
+        try:
+            return parse_spec(
+                self.entries[key] if raw is None else raw, what=what, name=key or None, rules=self.rules, metrics=self.metrics
+            )
+        except SpecError as error:
+            if raw is not None and raw is not self.entries[key]:
+                raise
+            raise located(error, self.path, key, what=what) from error
+
+    def load(self, key: str, raw: Mapping[str, object] | None = None) -> LoadedSpec:
+        """The spec of an entry with where it came from; the arguments are those of `parse`.
+
+        Raises:
+            SpecError: A rule is broken.
+        """
+        spec = self.parse(key, raw)
+        entry = self.metrics.resolved(self.entries[key] if raw is None else raw, what=f"spec {shortened(key)}")
+        log = [line for line in self.change_log if line.experiment == spec.key]
+        return LoadedSpec(spec=spec, path=self.path, raw=entry, change_log=[*log, *spec.change_log])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +90,14 @@ class LoadedSpec:
     Attributes:
         spec: In normal form.
         path: The file it was read from.
-        raw: The file's own mapping for this experiment.
+        raw: The file's own mapping for this experiment, the metrics that it uses filled in.
+        change_log: Lines of the file's and the spec's own change log about it.
     """
 
     spec: ExperimentSpec
     path: Path
     raw: Mapping[str, object]
+    change_log: Sequence[Change] = ()
 
     @property
     def base(self) -> Path:
@@ -65,7 +106,12 @@ class LoadedSpec:
 
 
 def parse_spec(
-    raw: object, *, what: str = "experiment spec", name: str | None = None, rules: ValidationRules | None = None
+    raw: object,
+    *,
+    what: str = "experiment spec",
+    name: str | None = None,
+    rules: ValidationRules | None = None,
+    metrics: MetricCatalog | None = None,
 ) -> ExperimentSpec:
     """Build a spec from a mapping in normal form, in the catalog's form or in that of `ExperimentConfig`.
 
@@ -75,10 +121,13 @@ def parse_spec(
         name: Key under which the mapping stands in its file; it must agree with the spec's own,
             and stands for it in a normal form that has none.
         rules: Ranges that an entry of the catalog's form keeps.
+        metrics: The metrics that the spec may refer to by `use`.
 
     Raises:
         SpecError: A rule is broken; the message lists all that are.
     """
+    if isinstance(raw, Mapping):
+        raw = (metrics or MetricCatalog()).resolved(cast("Mapping[str, object]", raw), what=what)
     if is_model_experiment(raw):
         spec = translate_model_experiment(cast("Mapping[str, object]", _with_default(raw, "name", name)), what=what)
     elif is_catalog_entry(raw):
@@ -100,16 +149,18 @@ def load_specs(path: str | Path) -> dict[str, LoadedSpec]:
     found: dict[str, LoadedSpec] = {}
     broken: list[SpecError] = []
     for file in read_spec_files(path):
-        for key, raw in file.entries.items():
-            what = f"spec {shortened(key)} in {file.path.name}" if key else f"spec in {file.path.name}"
+        for key in file.entries:
             try:
-                spec = parse_spec(raw, what=what, name=key or None, rules=file.rules)
+                loaded = file.load(key)
             except SpecError as error:
                 broken.append(error)
             else:
-                found[spec.key] = LoadedSpec(spec=spec, path=file.path, raw=raw)
+                found[loaded.spec.key] = loaded
     if len(broken) > 1:
-        raise SpecError("\n".join(error.message for error in broken), hint=" ".join(dict.fromkeys(e.hint for e in broken if e.hint)))
+        hint = " ".join(dict.fromkeys(error.hint for error in broken if error.hint))
+        raise SpecError(
+            "\n".join(error.message for error in broken), hint=hint, problems=[problem for error in broken for problem in error.problems]
+        )
     if broken:
         raise broken[0]
     return found
@@ -146,17 +197,42 @@ def read_spec_files(path: str | Path) -> list[SpecFile]:
     place = Path(path)
     if not place.exists():
         raise UsageError(f"A spec is a YAML or JSON file or a folder of them; there is no {str(path)!r}.", hint="Check the path.")
-    files = sorted(f for f in place.iterdir() if f.suffix in SUFFIXES) if place.is_dir() else [place]
-    read = [_read_spec_file(file) for file in files]
+    read = with_metrics([read_spec_file(file) for file in spec_paths(place)])
     homes: dict[str, str] = {}
     for file in read:
         for key in file.entries:
             if key and key in homes:
-                raise SpecError(f"Experiment keys must be unique: {key!r} stands in {homes[key]} and in {file.path.name}.")
+                raise SpecError(
+                    f"Experiment keys must be unique: {key!r} stands in {homes[key]} and in {file.path.name}.", code="duplicate"
+                )
             homes[key] = file.path.name
     if not homes:
         raise UsageError(f"No spec in {str(path)!r}: it holds no {', '.join(SUFFIXES)} file with an experiment.")
     return read
+
+
+def spec_paths(place: Path) -> list[Path]:
+    """The spec files of a folder, sorted by name; a file stands for itself."""
+    return sorted(f for f in place.iterdir() if f.suffix in SUFFIXES) if place.is_dir() else [place]
+
+
+def with_metrics(files: Sequence[SpecFile]) -> list[SpecFile]:
+    """Files that were read together, each knowing the metrics that any of them defines.
+
+    Raises:
+        SpecError: Two files define one metric.
+    """
+    definitions: dict[str, Mapping[str, object]] = {}
+    homes: dict[str, Path] = {}
+    for file in files:
+        for name, definition in file.definitions.items():
+            if name in homes:
+                raise SpecError(
+                    f"Metrics are defined once: {name!r} stands in {homes[name].name} and in {file.path.name}.", code="duplicate"
+                )
+            definitions[name], homes[name] = definition, file.path
+    catalog = MetricCatalog(definitions, homes)
+    return [replace(file, metrics=catalog) for file in files]
 
 
 def read_mapping(file: Path) -> Mapping[str, object]:
@@ -182,7 +258,9 @@ def read_mapping(file: Path) -> Mapping[str, object]:
     except yaml.MarkedYAMLError as error:
         raise _yaml_error(file.name, error) from error
     except (yaml.YAMLError, ValueError) as error:
-        raise SpecError(f"{file.name} is not valid {'JSON' if file.suffix == '.json' else 'YAML'}: {error}.") from error
+        form, line = ("JSON", getattr(error, "lineno", None)) if file.suffix == ".json" else ("YAML", None)
+        message = f"{file.name} is not valid {form}: {error}."
+        raise SpecError(message, problems=[Problem(message, line=line)]) from error
     except RecursionError as error:
         raise SpecError(f"A spec is a few levels deep; {file.name} nests without end.") from error
     _check_values(raw, file.name)
@@ -208,19 +286,44 @@ def _check_values(raw: object, file_name: str) -> None:
             raise SpecError(f"Text must be whole characters; {file_name} has the half of one in {value!r}.")
 
 
-def _read_spec_file(path: Path) -> SpecFile:
+def read_spec_file(path: Path) -> SpecFile:
+    """Read one file without checking its entries; `with_metrics` joins it to the others.
+
+    Raises:
+        SpecError: It is not YAML or JSON, or its top level breaks a rule.
+    """
     raw = read_mapping(path)
-    if "experiments" not in raw:
+    if "experiments" not in raw and "metric_catalog" not in raw:
         return SpecFile(path=path, entries={entry_key(raw): raw})
-    entries = raw["experiments"]
-    if not isinstance(entries, Mapping):
-        raise SpecError(f"`experiments` maps keys to specs; in {path.name} it is {_kind(entries)}.")
-    own = {str(key): entry for key, entry in cast("Mapping[object, object]", entries).items()}
+    own = _section(raw, "experiments", path)
+    definitions = _section(raw, "metric_catalog", path)
+    what = f"file {path.name}"
+    try:
+        file = read_catalog_file({**raw, "experiments": own, "metric_catalog": definitions}, what=what)
+    except SpecError as error:
+        raise located(error, path, None, what=what) from error
+    return SpecFile(
+        path=path,
+        entries=own,
+        previous=file.previous_versions,
+        rules=file.rules,
+        definitions=definitions,
+        change_log=file.config_metadata.change_log if file.config_metadata else (),
+    )
+
+
+def _section(raw: Mapping[str, object], name: str, path: Path) -> dict[str, Mapping[str, object]]:
+    """The mapping of key to mapping under `name`, empty where the file has none."""
+    section = raw.get(name, {})
+    thing = "spec" if name == "experiments" else "metric"
+    if not isinstance(section, Mapping):
+        raise SpecError(f"`{name}` maps keys to {thing}s; in {path.name} it is {_kind(section)}.")
+    own = {str(key): entry for key, entry in cast("Mapping[object, object]", section).items()}
     for key, entry in own.items():
         if not isinstance(entry, Mapping):
-            raise SpecError(f"The spec {key!r} in {path.name} must be a mapping, got {_kind(entry)}.")
-    file = read_catalog_file({**raw, "experiments": own}, what=f"file {path.name}")
-    return SpecFile(path=path, entries=cast("Mapping[str, Mapping[str, object]]", own), previous=file.previous_versions, rules=file.rules)
+            error = SpecError(f"The {thing} {key!r} in {path.name} must be a mapping, got {_kind(entry)}.")
+            raise located(error, path, key, what="")
+    return cast("dict[str, Mapping[str, object]]", own)
 
 
 def entry_key(raw: Mapping[str, object]) -> str:
@@ -264,7 +367,8 @@ def _yaml_error(name: str, error: yaml.MarkedYAMLError) -> SpecError:
     if within:
         within += ")" if began is None or mark is None or began.line == mark.line else f" begun in line {began.line + 1})"
     hint = next((hint for sign, hint in YAML_HINTS if sign in f"{error.context} {problem}"), "")
-    return SpecError(f"{name} is not valid YAML: {place}{problem.replace('<stream end>', 'the end of the file')}{within}.", hint=hint)
+    message = f"{name} is not valid YAML: {place}{problem.replace('<stream end>', 'the end of the file')}{within}."
+    return SpecError(message, hint=hint, problems=[Problem(message, line=None if mark is None else mark.line + 1)])
 
 
 class _SpecYaml(yaml.SafeLoader):

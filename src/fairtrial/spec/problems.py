@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
@@ -10,7 +11,7 @@ from typing import Annotated, Literal, TypeVar, Union, cast, get_args, get_origi
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from fairtrial.errors import SpecError, did_you_mean
+from fairtrial.errors import Problem, SpecError, did_you_mean
 
 Loc = tuple[int | str, ...]
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -52,10 +53,12 @@ EXAMPLES = {
     "start": "Such as 2026-03-01, or 2026-03-01T12:00:00Z.",
     "key": "Such as key: checkout-button.",
     "q": "Such as q: 0.95.",
+    "version": "Such as version: 1.2.0.",
+    "config_version": "Such as config_version: 1.2.0.",
 }
 """How a setting is written, where what came has another form."""
 
-FORMS = ("missing", "union_tag_not_found", "too_short", "string_too_short")
+FORMS = ("string_pattern_mismatch", "missing", "union_tag_not_found", "too_short", "string_too_short")
 """Complaints, beside those of a wrong type, that an example answers."""
 
 UNION_MARKS = ("constrained-str", "function-", "tuple[")
@@ -78,16 +81,18 @@ def validated(model: type[AnyModel], raw: object, *, what: str) -> AnyModel:
     try:
         return model.model_validate(dict(cast("Mapping[str, object]", raw)))
     except ValidationError as error:
-        problems = list(dict.fromkeys(_describe(model, detail) for detail in _relevant(error.errors())))
+        found = [Problem(_describe(model, detail), _place(model, detail)) for detail in _relevant(error.errors())]
+        problems = list({problem.text: problem for problem in found}.values())
     raise spec_error(what, problems)
 
 
-def spec_error(what: str, problems: Sequence[str]) -> SpecError:
-    """One error for all the rules that `what` breaks, each stated in a sentence."""
-    if len(problems) == 1:
-        return SpecError(f"The {what} breaks a rule: {problems[0]}")
-    listed = "".join(f"\n  - {problem}" for problem in problems)
-    return SpecError(f"The {what} breaks {len(problems)} rules:{listed}")
+def spec_error(what: str, problems: Sequence[Problem]) -> SpecError:
+    """One error for all the rules that `what` breaks, each stated in a sentence, with its line where that is known."""
+    said = [problem.text if problem.line is None else f"{problem.text} (line {problem.line})" for problem in problems]
+    if len(said) == 1:
+        return SpecError(f"The {what} breaks a rule: {said[0]}", problems=problems)
+    listed = "".join(f"\n  - {problem}" for problem in said)
+    return SpecError(f"The {what} breaks {len(said)} rules:{listed}", problems=problems)
 
 
 def _relevant(details: list[ErrorDetails]) -> list[ErrorDetails]:
@@ -156,11 +161,27 @@ def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
         return _sentence(f"{name} must be one of {expected}, got {_short(got)}.", _meant(str(got), expected))
     if kind == "union_tag_not_found":
         tag = str(context.get("discriminator", "")).strip("'")
-        return _sentence(f"{where} needs the key {tag!r}.", _example(loc, kind))
+        typo = _misspelt(tag, value)
+        return _sentence(f"{where} needs the key {tag!r}{f', got {typo!r}' if typo else ''}.", _example(loc, kind))
     if kind == "value_error":
         message = str(context.get("error", detail["msg"]))
         return f"{where}: {message}." if where else f"{message}."
     return _sentence(f"{where}: {_plain(detail['msg'])}, got {_short(value)}.", _hint(loc, value) or _example(loc, kind))
+
+
+def _place(model: type[BaseModel], detail: ErrorDetails) -> tuple[int | str, ...]:
+    """The place of a complaint; of a key that is missing and misspelt, that of the wrong one."""
+    way = tuple(_walk(model, detail["loc"])[0])
+    if detail["type"] != "union_tag_not_found":
+        return way
+    typo = _misspelt(str(detail.get("ctx", {}).get("discriminator", "")).strip("'"), detail["input"])
+    return (*way, typo) if typo else way
+
+
+def _misspelt(key: str, value: object) -> str | None:
+    """The key of a mapping that was probably meant to be `key`."""
+    keys = [str(other) for other in cast("Mapping[object, object]", value)] if isinstance(value, Mapping) else []
+    return next(iter(difflib.get_close_matches(key, keys, n=1, cutoff=0.5)), None)
 
 
 def _hint(loc: Loc, value: object) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from fairtrial.errors import NotEnoughDataError, UsageError
 from fairtrial.evaluation import Look, Scorecard, evaluate
+from fairtrial.evaluation.amendments import amended
 from fairtrial.evaluation.earlier import earlier_look
 from fairtrial.service.experiments.holdout import CONVERTED, VALUE, conversion_window_days
 from fairtrial.service.experiments.routing import stored_spec
@@ -25,8 +26,12 @@ from fairtrial.stats.moments import CoMoments, Moments
 from fairtrial.stats.reading import ArmStats, Intake, OutcomeStats, Reading
 from fairtrial.stats.result import Unavailable
 from fairtrial.storage.covariates import COVARIATES, CovariateSums, sum_covariate
+from fairtrial.storage.flags import list_versions
 from fairtrial.storage.readings import ArmCounts, HoldoutCounts, Window, count_holdout
 from fairtrial.storage.tables import Experiment, ExperimentLook
+
+MOST_TOLD = 3
+"""Amendments that a finding tells one by one, the latest; GET /experiments/{id}/versions has all."""
 
 SOURCE = "storage"
 """What `data_source` says of numbers out of the service's own tables."""
@@ -178,7 +183,14 @@ def judge(session: Session, counted: Counted, *, as_of: dt.datetime) -> Scorecar
     if not any(arm.n for arm in counted.counts.arms.values()):
         raise NotEnoughDataError(f"Experiment {counted.row.key!r} has no assigned profiles yet.", hint="POST /experiments/{id}/assign")
     scheduled = as_of if counted.spec.schedule is not None else None
-    return evaluate(counted.spec, as_reading(counted), past_looks(session, counted.row, before=as_of), as_of=scheduled)
+    card = evaluate(counted.spec, as_reading(counted), past_looks(session, counted.row, before=as_of), as_of=scheduled)
+    started = [version for version in reversed(list_versions(session, counted.row.id)) if version.frozen_at is not None]
+    if len(started) < 2:
+        return card
+    told = [
+        f"Version {one.version} of {one.created_at:%Y-%m-%d} by {one.created_by}: {one.reason or 'no reason given'}." for one in started[1:]
+    ]
+    return amended(card, counted.spec, ExperimentSpec.model_validate(started[0].spec_json), record=" ".join(told[-MOST_TOLD:]))
 
 
 def past_looks(session: Session, row: Experiment, *, before: dt.datetime) -> Sequence[Look]:

@@ -22,6 +22,7 @@ from fairtrial.service.experiments.lifecycle import described, get_experiment, r
 from fairtrial.service.experiments.routing import change_shares, stored_routing, stored_spec
 from fairtrial.service.versions.schemas import SpecCreate
 from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.spec.freezing import frozen_changes
 from fairtrial.spec.loader import parse_spec
 from fairtrial.storage.experiments import find_experiment, newest_version
 from fairtrial.storage.tables import Experiment, ExperimentVersion
@@ -31,9 +32,6 @@ RANDOMISED = ("ab_test", "holdout", "factorial")
 
 CHANGEABLE = ("draft", "running")
 """Statuses in which the spec may be changed."""
-
-FROZEN = ("kind", "control", "factors", "allocation", "metrics", "plan", "design")
-"""Parts of a spec that stay once units came in; of the arms their names."""
 
 
 def create_from_spec(session: Session, asked: SpecCreate, *, actor: Actor, now: dt.datetime) -> Experiment:
@@ -144,10 +142,7 @@ def _take_over(row: Experiment, spec: ExperimentSpec) -> None:
 
 
 def _check_frozen(row: Experiment, old: ExperimentSpec, new: ExperimentSpec) -> None:
-    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
-    changed = [name for name in FROZEN if before.get(name) != after.get(name)]
-    if [arm.key for arm in old.arms] != [arm.key for arm in new.arms]:
-        changed.append("arms")
+    changed = frozen_changes(old, new)
     if changed:
         raise ConflictError(
             f"Experiment {row.key!r} has started, so its {', '.join(changed)} stay as they were.",
