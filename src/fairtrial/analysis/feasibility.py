@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fairtrial.errors import DataError, UsageError
+from fairtrial.errors import ConnectorError, DataError, UnknownNameError, UsageError
 from fairtrial.evaluation.feasibility import SYNTHETIC_SOURCE, Assessment, TrafficFigures, assess_feasibility, traffic_of
 from fairtrial.evaluation.feasibility_sizes import MetricFigures
 from fairtrial.metrics import Metric, build_metrics
@@ -69,12 +69,25 @@ def measure_feasibility(
         )
     told = progress or _silent
     told("Opening history")
-    with open_source(address, None if source is not None else base) as opened:
-        told("Counting distinct eligible units by day")
-        traffic = _traffic(opened, spec, history, at.date())
-        told("Measuring outcomes")
-        figures = _figures(opened, spec, history, at.date())
+    with _opened(address, None if source is not None else base) as opened:
+        try:
+            told("Counting distinct eligible units by day")
+            traffic = _traffic(opened, spec, history, at.date())
+            told("Measuring outcomes")
+            figures = _figures(opened, spec, history, at.date())
+        except UnknownNameError as error:
+            raise DataError(error.message, hint=error.hint, code=error.code) from error
     return assess_feasibility(spec, at=at, traffic=traffic, figures=figures)
+
+
+def _opened(address: str, base: Path | None) -> Source:
+    """The source; what is not there has failed, an address that is none is wrong usage."""
+    try:
+        return open_source(address, base)
+    except UnknownNameError:
+        raise
+    except UsageError as error:
+        raise ConnectorError(error.message, hint=error.hint) from error
 
 
 def mock_feasibility(spec: ExperimentSpec, *, at: dt.datetime, rng: np.random.Generator) -> Assessment | Unavailable:

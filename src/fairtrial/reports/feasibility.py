@@ -8,7 +8,6 @@ from html import escape
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from fairtrial.evaluation.feasibility import TEST_TYPES, Assessment
 from fairtrial.evaluation.feasibility_advice import Change, SensitivityRow, days_by_mde
@@ -44,7 +43,10 @@ def render_feasibility(
     for title, facts in blocks(found):
         pen.heading(title)
         if title == "Experiment":
-            pen.out(pen.join((found.status, STATUS_STYLES[found.status]), (f"  {'; '.join(found.reasons)}" if found.reasons else "", "")), indent=2)
+            pen.out(
+                pen.join((found.status, STATUS_STYLES[found.status]), (f"  {'; '.join(found.reasons)}" if found.reasons else "", "")),
+                indent=2,
+            )
         pen.items(((pen.text(name, "dim"), pen.text(clean(value))) for name, value in facts), indent=2)
     _starts(pen, found)
     _listed(pen, "Notes", [*found.notes, *([one.reason for one in found.guardrails if one.reason] if verbose else _unsized(found))])
@@ -119,7 +121,9 @@ def next_steps(found: Assessment, changes: Sequence[Change]) -> list[str]:
     if found.calendar:
         steps.append(f"start on {found.calendar[0].start_date}, and read the result after {found.calendar[0].end_date}")
     if found.traffic.data_source == "spec":
-        steps.append(f"measure traffic and baseline: fairtrial power {clean(found.spec.key)} --source URL --reference-date YYYY-MM-DD")
+        known = found.spec.feasibility
+        how = "declare a history of visits" if known is None or known.history is None else "add --source URL --reference-date YYYY-MM-DD"
+        steps.append(f"measure traffic and baseline in place of assuming them: {how}")
     return [*steps, "store the plan in the spec: --write-back"]
 
 
@@ -183,7 +187,9 @@ def feasibility_chart(found: Assessment) -> str:
 def _starts(pen: Pen, found: Assessment) -> None:
     if found.calendar:
         pen.heading("Start dates")
-        pen.items(((pen.text(str(one.start_date), "bold"), pen.text(f"to {one.end_date}: {one.reason}")) for one in found.calendar), indent=2)
+        pen.items(
+            ((pen.text(str(one.start_date), "bold"), pen.text(f"to {one.end_date}: {one.reason}")) for one in found.calendar), indent=2
+        )
 
 
 def _unsized(found: Assessment) -> list[str]:

@@ -39,6 +39,7 @@ def feasibility_of(entry: CatalogEntry) -> Fields:
         "avoid_periods": seasons.avoid_periods,
         "notes": [*preferred, *phase, *campaigns],
         "history": _history(entry),
+        "record": power.feasibility,
     }
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, cast
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fairtrial.spec.base import Name, Share, SpecModel
-from fairtrial.spec.feasibility import AvoidPeriod, Correlation, Fallback, HistorySpec, RoiSpec
+from fairtrial.spec.feasibility import AvoidPeriod, Correlation, Fallback, FeasibilityRecord, HistorySpec, RoiSpec
 from fairtrial.spec.plan import Day, Days
 
 REQUIRED_SECTIONS = (
@@ -307,15 +307,6 @@ class DurationCalculation(SpecModel):
     required_days: Count | None = None
     variability_adjusted_days: Count | None = None
     final_duration_days: Count | None = None
-
-
-class FeasibilityRecord(SpecModel):
-    """What `fairtrial power --write-back` found."""
-
-    status: Literal["FEASIBLE", "MARGINAL", "NOT_FEASIBLE"]
-    assessed_on: Day
-    """The reference date."""
-    reasons: Texts = ()
 
 
 class SequentialTesting(SpecModel):

@@ -16,6 +16,7 @@ from fairtrial.spec.base import Name, SpecModel
 from fairtrial.spec.data import FactTable, Scalar
 from fairtrial.spec.eligibility import EligibilitySpec
 from fairtrial.spec.metric import EventValue
+from fairtrial.spec.plan import Day
 
 Positive = Annotated[float, Field(gt=0, le=1e15)]
 Fallback = Literal["cv_1", "poisson"]
@@ -144,6 +145,17 @@ class RoiSpec(SpecModel):
     """Years in which it must earn that."""
 
 
+class FeasibilityRecord(SpecModel):
+    """What `fairtrial power --write-back` found; nothing is computed from it."""
+
+    status: Literal["FEASIBLE", "MARGINAL", "NOT_FEASIBLE"]
+    """Whether it can be run."""
+    assessed_on: Day
+    """The reference date."""
+    reasons: tuple[str, ...] = ()
+    """Why not, in sentences."""
+
+
 class FeasibilitySpec(SpecModel):
     """Traffic, history and calendar, for `fairtrial power`."""
 
@@ -168,6 +180,8 @@ class FeasibilitySpec(SpecModel):
     """What else happens in that time, for people."""
     history: HistorySpec | None = None
     """Where past traffic and outcomes are."""
+    record: FeasibilityRecord | None = None
+    """What was found last."""
 
 
 def check_feasibility(known: FeasibilitySpec | None, metrics: Collection[str], facts: Collection[str]) -> None:
