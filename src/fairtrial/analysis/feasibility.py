@@ -194,7 +194,7 @@ def _correlation(metric: Metric, moments: CoMoments, line: Floats, covariance: F
         columns = np.eye(line.size)[first:]
     inner = columns @ covariance @ columns.T
     cross = columns @ covariance @ line
-    weights: NDArray[np.float64] = np.linalg.lstsq(inner, cross, rcond=None)[0]
+    weights = np.asarray(np.linalg.lstsq(inner, cross, rcond=None)[0], dtype=np.float64)
     explained = float(cross @ weights) / variance
     return float(np.sqrt(min(max(explained, 0.0), 1.0 - 1e-12)))
 

@@ -132,7 +132,7 @@ def _tree(text: str) -> Node:
 def _node(events: Sequence[yaml.Event], at: int) -> tuple[Node, int]:
     """The node that begins with an event, and the place of the event after it."""
     event = events[at]
-    start, end = event.start_mark.index, event.end_mark.index
+    start, end = _start(event).index, _end(event).index
     if isinstance(event, yaml.AliasEvent):
         return Node(kind="alias", start=start, end=end), at + 1
     if isinstance(event, yaml.ScalarEvent):
@@ -142,29 +142,37 @@ def _node(events: Sequence[yaml.Event], at: int) -> tuple[Node, int]:
 
 def _mapping(events: Sequence[yaml.Event], at: int) -> tuple[Node, int]:
     first = cast("yaml.MappingStartEvent", events[at])
-    node = Node(kind="mapping", start=first.start_mark.index, end=first.end_mark.index, flow=bool(first.flow_style))
+    node = Node(kind="mapping", start=_start(first).index, end=_end(first).index, flow=bool(first.flow_style))
     at += 1
     if not isinstance(events[at], yaml.MappingEndEvent):
-        node.column = events[at].start_mark.column
+        node.column = _start(events[at]).column
     while not isinstance(events[at], yaml.MappingEndEvent):
         key, at = _node(events, at)
         value, at = _node(events, at)
         node.keys[key.text] = value
         node.end = max(value.end, key.end)
     if node.flow:
-        node.end = events[at].end_mark.index
+        node.end = _end(events[at]).index
     return node, at + 1
 
 
 def _sequence(events: Sequence[yaml.Event], at: int) -> tuple[Node, int]:
     first = cast("yaml.SequenceStartEvent", events[at])
-    node = Node(kind="sequence", start=first.start_mark.index, end=first.end_mark.index, flow=bool(first.flow_style))
-    node.column = first.start_mark.column
+    node = Node(kind="sequence", start=_start(first).index, end=_end(first).index, flow=bool(first.flow_style))
+    node.column = _start(first).column
     at += 1
     while not isinstance(events[at], yaml.SequenceEndEvent):
         item, at = _node(events, at)
         node.items.append(item)
         node.end = item.end
     if node.flow:
-        node.end = events[at].end_mark.index
+        node.end = _end(events[at]).index
     return node, at + 1
+
+
+def _start(event: yaml.Event) -> yaml.Mark:
+    return cast("yaml.Mark", event.start_mark)
+
+
+def _end(event: yaml.Event) -> yaml.Mark:
+    return cast("yaml.Mark", event.end_mark)
