@@ -98,7 +98,7 @@ def by_hand(rows):
         first[user] = min(at, first.get(user, at))
     entered = {user: at for user, at in first.items() if at <= end - dt.timedelta(days=WINDOW)}
     unique = {order[0]: order for order in orders}.values()
-    value = {user: 0.0 for user in entered}
+    value = dict.fromkeys(entered, 0.0)
     before = dict(value)
     for _, user, at, amount in unique:
         if user in entered and at < end:
@@ -146,12 +146,12 @@ def test_the_reference_date_ends_every_window(places):
 @pytest.mark.parametrize(
     ("rule", "kept"),
     [
-        ({"attribute": "country", "operator": "not_equals", "value": "US"}, lambda c, s: c not in {None, "US"}),
-        ({"attribute": "country", "operator": "exists"}, lambda c, s: c is not None),
-        ({"attribute": "country", "operator": "starts_with", "value": "C"}, lambda c, s: (c or "").startswith("C")),
-        ({"attribute": "country", "operator": "contains", "value": "E"}, lambda c, s: "E" in (c or "")),
-        ({"attribute": "country", "operator": "equals", "value": 5}, lambda c, s: False),
-        ({"attribute": "is_staff", "operator": "equals", "value": True}, lambda c, s: s),
+        ({"attribute": "country", "operator": "not_equals", "value": "US"}, lambda c, _: c not in {None, "US"}),
+        ({"attribute": "country", "operator": "exists"}, lambda c, _: c is not None),
+        ({"attribute": "country", "operator": "starts_with", "value": "C"}, lambda c, _: (c or "").startswith("C")),
+        ({"attribute": "country", "operator": "contains", "value": "E"}, lambda c, _: "E" in (c or "")),
+        ({"attribute": "country", "operator": "equals", "value": 5}, lambda *_: False),
+        ({"attribute": "is_staff", "operator": "equals", "value": True}, lambda _, s: s),
         ({"attribute": "user_id", "operator": "at_least", "value": 450}, None),
     ],
     ids=lambda value: value["operator"] if isinstance(value, dict) else "",

@@ -184,7 +184,7 @@ def test_a_source_that_fails_is_1_and_validate_only_opens_none(run, file, tmp_pa
 
 def test_write_back_stores_the_plan_and_keeps_the_comments(run, file):
     before = file.read_text(encoding="utf-8")
-    code, out, err = run("power", file, "-e", "orders", "--reference-date", "2024-03-01", "--write-back")
+    code, _out, err = run("power", file, "-e", "orders", "--reference-date", "2024-03-01", "--write-back")
     assert code == 0
     assert "1.0.0 -> 1.0.1" in err
     after = file.read_text(encoding="utf-8")

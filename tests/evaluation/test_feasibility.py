@@ -137,7 +137,7 @@ class TestSizes:
             metrics=[{"key": "orders", "kind": "count", "role": "primary"}], plan={"baseline": 1.004, "baseline_sd": 1.234, "mde": 0.08}
         )
         assert assess(spec).arms["control"] == pytest.approx(3706, rel=0.002)
-        assert 0.08 * 1.004 / 1.234 == pytest.approx(0.0651, abs=5e-5)
+        assert pytest.approx(0.0651, abs=5e-5) == 0.08 * 1.004 / 1.234
 
     def test_four_metrics_of_bonferroni_and_less_power(self):
         full = assess().arms["control"]

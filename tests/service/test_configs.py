@@ -73,7 +73,7 @@ def test_the_documented_power_analysis(service):
     assessed = found["feasibility_assessment"]
     assert (assessed["status"], assessed["assumptions_met"], assessed["warnings"]) == ("NOT_FEASIBLE", True, [])
     assert assessed["reasons"] == ["final duration 140 days exceeds the business maximum of 56 days"]
-    assert [change["lever"] for change in assessed["what_to_change"]][0] == "larger_mde"
+    assert next(change["lever"] for change in assessed["what_to_change"]) == "larger_mde"
     assert found["calendar_recommendations"] == []
 
 
