@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from typer.models import ArgumentInfo
 
 from fairtrial.cli.app import VERBS, build_verb
-from fairtrial.spec import changes, data, eligibility, experiment, metric, plan, quasi, segments
+from fairtrial.spec import changes, data, eligibility, experiment, feasibility, metric, plan, quasi, segments
 
 DOCS = Path(__file__).parent
 PAGES = ("reference/cli.md", "reference/spec.md", "reference/metrics.md", "reference/settings.md", "reference/http.md")
@@ -57,6 +57,14 @@ MODELS: dict[str, type[BaseModel]] = {
         data.AggregatesData,
         data.MomentColumns,
         segments.SegmentsSpec,
+        feasibility.FeasibilitySpec,
+        feasibility.AvoidPeriod,
+        feasibility.RoiSpec,
+        feasibility.Expected,
+        feasibility.HistorySpec,
+        feasibility.VisitTable,
+        feasibility.MetricHistory,
+        feasibility.FeasibilityRecord,
         quasi.DidDesign,
         quasi.RddDesign,
         quasi.SyntheticControlDesign,
@@ -101,6 +109,14 @@ LINKS = {
     "LogTable": ("log table", "spec.md#a-log-of-assignments-or-exposures"),
     "FactTable": ("fact table", "spec.md#a-fact-table"),
     "MomentColumns": ("columns of a metric", "spec.md#columns-of-a-metric"),
+    "FeasibilitySpec": ("feasibility", "spec.md#feasibility"),
+    "AvoidPeriod": ("period", "spec.md#a-period-to-avoid"),
+    "RoiSpec": ("return", "spec.md#what-a-launch-must-earn"),
+    "Expected": ("expected value", "spec.md#what-a-guardrail-is-believed-to-show"),
+    "HistorySpec": ("history", "spec.md#history-to-plan-from"),
+    "VisitTable": ("visits", "spec.md#history-to-plan-from"),
+    "MetricHistory": ("events of a metric", "spec.md#history-to-plan-from"),
+    "FeasibilityRecord": ("record", "spec.md#what-was-found-last"),
     "DidDesign": ("did", "spec.md#kind-did"),
     "RddDesign": ("rdd", "spec.md#kind-rdd"),
     "SyntheticControlDesign": ("synthetic_control", "spec.md#kind-synthetic_control"),

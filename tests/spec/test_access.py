@@ -77,7 +77,7 @@ def test_v1_1_1_declares_what_the_golden_analysis_reads():
     guard = spec.metric("active_user_rate")
     assert (guard.kind, guard.role, guard.margin, guard.margin_kind) == ("proportion", "guardrail", 0.02, "relative")
     plan = spec.plan
-    size = sample_size_two_means(plan.mde * plan.baseline, plan.baseline_sd, alpha=plan.alpha, power=plan.power)
+    size = sample_size_two_means(plan.mde * plan.baseline, plan.baseline_sd or plan.baseline**0.5, alpha=plan.alpha, power=plan.power)
     assert size.n_control_ceil <= 577  # the golden read of 578 and 577 users completes the plan
 
 
@@ -99,7 +99,9 @@ def test_the_planned_run_of_every_experiment_holds_its_sample():
         if spec.primary.kind == "proportion":
             size = sample_size_two_proportions(plan.baseline, plan.mde, mde_kind=plan.mde_kind, alpha=plan.alpha, power=plan.power)
         else:
-            size = sample_size_two_means(plan.mde * plan.baseline, plan.baseline_sd, alpha=plan.alpha, power=plan.power)
+            size = sample_size_two_means(
+                plan.mde * plan.baseline, plan.baseline_sd or plan.baseline**0.5, alpha=plan.alpha, power=plan.power
+            )
         power = entry.power_analysis
         days = size.n_control * power.sample_size.safety_buffer / share / power.traffic_analysis.daily_eligible_users
         assert (days <= plan.max_days) is (name != "free_shipping_threshold_test")

@@ -18,6 +18,7 @@ from fairtrial.service.access.limiting import make_limits
 from fairtrial.service.assignments.routes import router as assignments
 from fairtrial.service.audit_api.routes import router as audit
 from fairtrial.service.clock import Clock, utc_now
+from fairtrial.service.configs.routes import router as configs
 from fairtrial.service.connectors.routes import router as connectors
 from fairtrial.service.docs_page.contract import show_roles
 from fairtrial.service.docs_page.routes import router as docs_page
@@ -49,7 +50,7 @@ from fairtrial.service.state import ServiceState, prover_of
 from fairtrial.service.versions.routes import router as versions
 from fairtrial.storage import Database, open_database, upgrade
 
-OTHER_ROUTERS = (keys, audit, privacy, population, connectors, groups, holdout, events, webhooks, job_runs, notifications)
+OTHER_ROUTERS = (configs, keys, audit, privacy, population, connectors, groups, holdout, events, webhooks, job_runs, notifications)
 """Mounted below /api/v1."""
 EXPERIMENT_ROUTERS = (nightly, planning, results, experiments, assignments, versions, flags, ingest)
 """Mounted twice, below /api/v1 and below /api (Part II)."""

@@ -35,7 +35,14 @@ STATUS_OF: dict[type[FairtrialError], int] = {
 }
 """Nearest ancestor wins; `status_of` knows the exceptions."""
 
-STATUS_OF_CODE = {"unauthenticated": 401, "unknown_experiment": 404, "not_found": 404, "too_large": 413, "rate_limited": 429}
+STATUS_OF_CODE = {
+    "unauthenticated": 401,
+    "unknown_experiment": 404,
+    "unknown_version": 404,
+    "not_found": 404,
+    "too_large": 413,
+    "rate_limited": 429,
+}
 """Codes with a status of their own."""
 
 FORMS = {"body", "holdout-form", "spec-form"}

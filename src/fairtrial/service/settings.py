@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     webhook_window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
     """How far the signed time of a webhook may lie from its arrival."""
 
+    catalog: Path | None = None
+    """File or folder of experiment configurations that the service reads, once; default: the catalog that ships."""
     scheduler: bool = True
     """Run the jobs in this process: nightly report, checks, alerts, delivery. Turn it off where cron does, or another process."""
     alert_targets: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import cast
 
 from fairtrial.errors import Problem, SpecError, did_you_mean
+from fairtrial.spec.catalog_feasibility import feasibility_of
 from fairtrial.spec.catalog_file import ValidationRules
 from fairtrial.spec.catalog_model import (
     REQUIRED_SECTIONS,
@@ -116,6 +117,7 @@ def translate_catalog_entry(
         ],
         "plan": _plan(entry),
         "schedule": _schedule(entry.design.temporal_schedule),
+        "feasibility": feasibility_of(entry),
     }
     return validated(ExperimentSpec, fields, what=what)
 
@@ -135,7 +137,8 @@ def _arm(key: str, variant: CatalogVariant) -> Fields:
 def _source(metric: PrimaryMetric | SecondaryMetric | GuardrailMetric) -> Fields:
     kind = metric.type or "mean"
     columns: Fields = {"numerator": metric.numerator, "denominator": metric.denominator} if kind == "ratio" else {}
-    return {"key": metric.name, "kind": kind, **columns}
+    adjusted: Fields = {} if metric.covariate is None else {"covariate": metric.covariate}
+    return {"key": metric.name, "kind": kind, **columns, **adjusted}
 
 
 def _primary(metric: PrimaryMetric) -> Fields:
@@ -170,6 +173,7 @@ def _plan(entry: CatalogEntry) -> Fields:
         "mde_kind": effect.type,
         "baseline": baseline_of(entry),
         "baseline_sd": primary.baseline_assumptions.standard_deviation,
+        "covariate_correlation": primary.baseline_assumptions.covariate_correlation,
         "sample_size": planned_units(entry),
         "min_days": one_of(schedule.minimum_runtime_days, duration.business_minimum_days),
         "max_days": one_of(schedule.maximum_runtime_days, duration.business_maximum_days),

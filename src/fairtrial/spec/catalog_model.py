@@ -7,13 +7,13 @@ means is said once, by its translation into `ExperimentSpec` (`catalog.py`).
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fairtrial.spec.base import Name, Share, SpecModel
 from fairtrial.spec.changes import Change
+from fairtrial.spec.feasibility import AvoidPeriod, Correlation, Fallback, FeasibilityRecord, HistorySpec, RoiSpec
 from fairtrial.spec.plan import Day, Days
 
 REQUIRED_SECTIONS = (
@@ -82,37 +82,6 @@ class TemporalSchedule(SpecModel):
     experiment_period_start: Day | None = None
     experiment_period_end: Day | None = None
     experiment_period_days: Days | None = None
-
-
-class AvoidPeriod(SpecModel):
-    """Days in which the experiment should not run: dates, or MM-DD of every year."""
-
-    start: str = Field(pattern=r"^(\d{4}-)?\d{2}-\d{2}$")
-    end: str = Field(pattern=r"^(\d{4}-)?\d{2}-\d{2}$")
-    """Last day to avoid."""
-    reason: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _dates_as_text(cls, raw: object) -> object:
-        if not isinstance(raw, dict):
-            return raw
-        fields = cast("dict[str, object]", raw)
-        return {key: value.isoformat() if isinstance(value, dt.date) else value for key, value in fields.items()}
-
-    @model_validator(mode="after")
-    def _real_days(self) -> AvoidPeriod:
-        for text in (self.start, self.end):
-            full = text if len(text) == 10 else f"2024-{text}"  # a leap year, so that 02-29 is a day
-            try:
-                dt.date.fromisoformat(full)
-            except ValueError as error:
-                raise ValueError(f"{text!r} is not a day of the calendar") from error
-        if len(self.start) != len(self.end):
-            raise ValueError("start and end are written alike: both YYYY-MM-DD or both MM-DD")
-        if len(self.start) == 10 and self.end < self.start:
-            raise ValueError(f"end must not come before start, got {self.start} and {self.end}")
-        return self
 
 
 class SeasonalContext(SpecModel):
@@ -214,6 +183,10 @@ class BaselineAssumptions(SpecModel):
 
     value: float | None = None
     standard_deviation: Positive | None = None
+    covariate_correlation: Correlation | None = None
+    """Correlation with the metric's `covariate`; sizes shrink by its square."""
+    variance_fallback: Fallback | None = None
+    """Where no standard deviation is known: `cv_1` as large as the mean, `poisson` that of a Poisson count; every result says so."""
     source: str = ""
     period: str = ""
     notes: str = ""
@@ -236,6 +209,8 @@ class PrimaryMetric(SpecModel):
     threshold: Positive | None = None
     """Another name of `business_significance_threshold`."""
     statistical_significance_level: Rate | None = None
+    covariate: Name | None = None
+    """Column known before assignment that the analysis adjusts for (CUPED)."""
     baseline_assumptions: BaselineAssumptions = BaselineAssumptions()
 
 
@@ -253,6 +228,10 @@ class SecondaryMetric(SpecModel):
     expected_direction: CatalogDirection | None = None
     target_direction: CatalogDirection | None = None
     """Another name of `expected_direction`."""
+    covariate: Name | None = None
+    """Column known before assignment that the analysis adjusts for (CUPED)."""
+    baseline_assumptions: BaselineAssumptions = BaselineAssumptions()
+    """What the control is believed to show, to size the test of the guardrail."""
 
 
 class GuardrailMetric(SpecModel):
@@ -268,6 +247,10 @@ class GuardrailMetric(SpecModel):
     """A value in the metric's unit, or a ratio to the control's value, as `alert_condition` says."""
     alert_condition: Literal["above_threshold", "above_baseline_ratio"] = "above_threshold"
     monitoring_frequency: Literal["at_analysis", "hourly", "daily", "weekly"] = "at_analysis"
+    covariate: Name | None = None
+    """Column known before assignment that the analysis adjusts for (CUPED)."""
+    baseline_assumptions: BaselineAssumptions = BaselineAssumptions()
+    """What the control is believed to show, to size the test of a ratio to the control."""
 
 
 class CatalogMetrics(SpecModel):
@@ -290,6 +273,8 @@ class EffectSize(SpecModel):
     treatment_metric_value: float | None = None
     absolute_difference: float | None = None
     """Treatment minus control, in the metric's unit."""
+    roi: RoiSpec | None = None
+    """What a launch must earn, from which the smallest effect worth detecting follows."""
 
 
 class SampleSize(SpecModel):
@@ -311,6 +296,8 @@ class TrafficAnalysis(SpecModel):
     daily_per_variant: Positive | None = None
     coefficient_of_variation: Annotated[float, Field(ge=0, le=5)] | None = None
     data_source: str = ""
+    history: HistorySpec | None = None
+    """Where past visits and outcomes are; its eligibility is that of `population`, unless it says otherwise."""
 
 
 class DurationCalculation(SpecModel):
@@ -347,6 +334,8 @@ class PowerAnalysis(SpecModel):
     traffic_analysis: TrafficAnalysis = TrafficAnalysis()
     duration_calculation: DurationCalculation = DurationCalculation()
     sequential_testing: SequentialTesting = SequentialTesting()
+    feasibility: FeasibilityRecord | None = None
+    """Written by `fairtrial power --write-back`; nothing is computed from it."""
 
 
 class AnalysisRequirements(SpecModel):

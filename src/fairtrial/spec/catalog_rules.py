@@ -236,6 +236,8 @@ def _metrics(entry: CatalogEntry) -> Iterator[str]:
             yield f"metric {metric.name!r}: a ratio needs numerator and denominator"
         if metric.type != "ratio" and columns != (None, None):
             yield f"metric {metric.name!r}: numerator and denominator are for type ratio, got {metric.type}"
+        if metric.baseline_assumptions.covariate_correlation is not None and metric.covariate is None:
+            yield f"metric {metric.name!r}: covariate_correlation needs the `covariate` that the analysis adjusts for"
     for metric in metrics.secondary:
         if metric.expected_direction and metric.target_direction and metric.expected_direction != metric.target_direction:
             yield (

@@ -24,6 +24,7 @@ from fairtrial.spec.factorial import (
     check_no_factors,
     factorial_short_forms,
 )
+from fairtrial.spec.feasibility import FeasibilitySpec, check_feasibility
 from fairtrial.spec.metric import EventValue, MetricSpec, covariates_of
 from fairtrial.spec.plan import PlanSpec, ScheduleSpec, VariantSpec
 from fairtrial.spec.quasi import QuasiDesign, check_quasi, quasi_short_forms
@@ -32,7 +33,7 @@ from fairtrial.spec.sequences import check_sequences
 from fairtrial.spec.weights import check_weights
 
 SHARE_TOLERANCE = 1e-6
-DESIGN_FREE = {"status", "name", "description", "owner", "prerequisites", "change_log"}
+DESIGN_FREE = {"status", "name", "description", "owner", "prerequisites", "change_log", "feasibility"}
 """Fields that say nothing of the design and stay out of the spec hash."""
 
 
@@ -76,6 +77,8 @@ class ExperimentSpec(SpecModel):
     metrics: tuple[MetricSpec, ...] = Field(min_length=1)
     plan: PlanSpec = PlanSpec()
     schedule: ScheduleSpec | None = None
+    feasibility: FeasibilitySpec | None = None
+    """Traffic, history and calendar, from which `fairtrial power` says whether it can be run; no part of the design."""
     data: DataSpec | None = None
     design: QuasiDesign | None = None
     """Of a quasi-experiment: which columns say who was treated and when."""
@@ -169,6 +172,8 @@ class ExperimentSpec(SpecModel):
         else:
             check_no_factors(self.kind, factors=bool(self.factors), order=self.interactions, arms=self.arms, data=self.data)
         check_segments(self.segments, self.data, self.metrics, quasi=self.design is not None)
+        facts = self.data.facts if isinstance(self.data, LogsData) else {}
+        check_feasibility(self.feasibility, [metric.key for metric in self.metrics], list(facts))
         return self
 
     @property

@@ -96,23 +96,40 @@ def plan_duration(
     if not (math.isfinite(daily_cv) and daily_cv >= 0.0):
         raise UsageError(f"daily_cv must be at least 0, got {daily_cv:g}.")
     target = round_up(n_per_arm * buffer)
-    days = round_up(experiment_duration_days(target * arms, daily_eligible_units))
-    adjusted = round_up(days * (1.0 + VARIABILITY_WEIGHT * daily_cv))
-    final = 7 * math.ceil(max(adjusted, SHORTEST_DAYS, minimum_days) / 7)
+    required = round_up(experiment_duration_days(target * arms, daily_eligible_units))
+    adjusted, final = whole_weeks(required, daily_cv=daily_cv, minimum_days=minimum_days)
+    status, reasons = judge_duration(final, daily_eligible_units, maximum_days)
+    return Duration(
+        target_per_arm=target,
+        target_total=target * arms,
+        required_days=required,
+        variability_adjusted_days=adjusted,
+        final_days=final,
+        status=status,
+        reasons=reasons,
+    )
+
+
+def whole_weeks(required_days: int, *, daily_cv: float = 0.0, minimum_days: int = SHORTEST_DAYS) -> tuple[int, int]:
+    """Days with the allowance for varying traffic, and the whole weeks to plan (XC-17).
+
+    Args:
+        required_days: Days to reach the units at the mean traffic.
+        daily_cv: Coefficient of variation of the daily traffic, >= 0.
+        minimum_days: The business's own minimum; never less than 14 days are planned.
+    """
+    adjusted = round_up(required_days * (1.0 + VARIABILITY_WEIGHT * daily_cv))
+    return adjusted, 7 * math.ceil(max(adjusted, SHORTEST_DAYS, minimum_days) / 7)
+
+
+def judge_duration(final_days: int, daily_eligible_units: float, maximum_days: int | None) -> tuple[Feasibility, tuple[str, ...]]:
+    """Whether so many days fit the business, and why not, in sentences."""
     status: Feasibility = "FEASIBLE"
     reasons: list[str] = []
     if daily_eligible_units < FEWEST_DAILY_UNITS:
         status = "MARGINAL"
         reasons.append(f"{daily_eligible_units:g} eligible units a day are fewer than {FEWEST_DAILY_UNITS}: the forecast is unsure")
-    if maximum_days is not None and final > maximum_days:
+    if maximum_days is not None and final_days > maximum_days:
         status = "NOT_FEASIBLE"
-        reasons.insert(0, f"final duration {final} days exceeds the business maximum of {maximum_days} days")
-    return Duration(
-        target_per_arm=target,
-        target_total=target * arms,
-        required_days=days,
-        variability_adjusted_days=adjusted,
-        final_days=final,
-        status=status,
-        reasons=tuple(reasons),
-    )
+        reasons.insert(0, f"final duration {final_days} days exceeds the business maximum of {maximum_days} days")
+    return status, tuple(reasons)

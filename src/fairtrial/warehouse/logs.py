@@ -61,12 +61,12 @@ def read_logs(source: Source, data: LogsData, needs: Sequence[Needs], arms: Sequ
         DataError: The logs break a rule.
     """
     facts_of(needs)
-    unit_as_text = _units_differ(source, data, needs)
+    unit_as_text = units_differ(source, tables_read(data, needs))
     progress("Finding the units and their starts")
     found = _population(source, data, arms, as_text=unit_as_text)
     progress("Counting events")
     tables, counts = event_tables(source, data, needs, found.assigned, as_text=unit_as_text)
-    units = _unit_table(source, found, tables)
+    units = unit_table_of(source, found, tables)
     measured = measure(units, needs, arms, progress)
     label = source.named(data.assignments.table)
     totals = {arm: {**row, **counts.as_numbers()} for arm, row in measured.totals.items()}
@@ -102,12 +102,16 @@ def _unknown(by_arm: Mapping[object, int], arms: Sequence[str]) -> dict[str, int
     return dict(sorted(counts.items()))
 
 
-def _units_differ(source: Source, data: LogsData, needs: Sequence[Needs]) -> bool:
-    """Whether the tables hold the unit in different types, so that it must be compared as text."""
-    tables = [(data.assignments.table, data.assignments.unit)]
+def tables_read(data: LogsData, needs: Sequence[Needs]) -> list[tuple[str | None, str]]:
+    """Every table that holds units, with its column of them."""
+    tables: list[tuple[str | None, str]] = [(data.assignments.table, data.assignments.unit)]
     if data.exposures is not None:
         tables.append((data.exposures.table, data.exposures.unit))
-    tables += [(data.facts[fact].table, data.facts[fact].unit) for fact in facts_of(needs)]
+    return tables + [(data.facts[fact].table, data.facts[fact].unit) for fact in facts_of(needs)]
+
+
+def units_differ(source: Source, tables: Sequence[tuple[str | None, str]]) -> bool:
+    """Whether the tables hold the unit in different types, so that it must be compared as text."""
     kinds = [check_column(source.table(table), unit).type() for table, unit in tables]
     return not (all(kind.is_integer() for kind in kinds) or all(kind.is_string() for kind in kinds) or len(kinds) == 1)
 
@@ -201,7 +205,7 @@ def _counted(source: Source, units: Any, by_arm: Mapping[object, int], arms: Seq
     )
 
 
-def _unit_table(source: Source, found: Population, tables: Sequence[tuple[Any, Mapping[Any, Value]]]) -> UnitTable:
+def unit_table_of(source: Source, found: Population, tables: Sequence[tuple[Any, Mapping[Any, Value]]]) -> UnitTable:
     """The analysed units with a number per need; a unit without events has 0."""
     units = found.assigned.filter(found.assigned.inside == 1).select(UNIT, ARM)
     values: dict[Any, Value] = {}
