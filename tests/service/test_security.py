@@ -337,7 +337,8 @@ def test_without_authentication_only_this_machine_is_served(host):
 def test_without_authentication_no_page_of_another_site_is_served(tmp_path, headers):
     """G-7: a browser reaches loopback for any page; by a name that points there the page would read the answers as well."""
     with service_on(f"sqlite:///{tmp_path}/s.db", auth_mode="off", cors_origins="https://mine.example") as running:
-        for method, path in (("GET", "/api/v1/experiments"), ("POST", "/api/v1/experiments/1/outcomes"), ("GET", "/healthz")):
+        asked = ("GET", "/api/v1/experiments"), ("POST", "/api/v1/experiments/1/outcomes"), ("GET", "/healthz")
+        for method, path in (*asked, ("POST", "/ofrep/v1/evaluate/flags"), ("POST", "/ofrep/v1/evaluate/flags/x")):
             refused = running.call(method, path, role=None, headers=headers)
             assert (refused.status_code, refused.json()["code"]) == (403, "foreign_page"), (method, path)
         for mine in ({}, {"Origin": "http://localhost:3000"}, {"Origin": "https://mine.example"}, {"Host": "[::1]:8000"}):

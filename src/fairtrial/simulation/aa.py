@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from scipy import special
 
 from fairtrial.errors import DataError, UsageError
+from fairtrial.evaluation.rowwise import is_of_units
 from fairtrial.metrics import Metric, build_metrics
 from fairtrial.metrics.columns import MetricValues, UnitColumns, metric_values
+from fairtrial.simulation.aa_units import p_values_of_units, why_not_redrawn
 from fairtrial.simulation.batch_compare import make_test
 from fairtrial.simulation.monte_carlo import Measured, share_of
 from fairtrial.simulation.randomise import Randomisation, arm_sums
@@ -137,9 +139,13 @@ def aa_test(
         strata=None if strata is None else columns.label(strata),
     )
     built = build_metrics(spec)
-    metrics = [metric for metric in built if not why_not_simulated(metric)]
+    metrics = [metric for metric in built if not _why_not(metric)]
     if not metrics:
-        raise DataError(f"An A/A test needs a metric that moments can judge. {why_not_simulated(built[0])}", code="no_metric")
+        raise DataError(
+            f"An A/A test needs a metric that can be tested on assignments drawn anew. {_why_not(built[0])}",
+            hint="Give it another `test`, or add a metric that has one.",
+            code="no_metric",
+        )
     ready = {metric.spec.key: metric_values(metric.needs, columns) for metric in metrics}
     p_values = _p_values(_one_look(spec), metrics, ready, design, runs, rng)
     comparisons = len(metrics) * len(spec.treatments)
@@ -156,8 +162,12 @@ def aa_test(
         source=columns.source,
         population=columns.population,
         rows=tuple(rows),
-        skipped={metric.spec.key: why for metric in built if (why := why_not_simulated(metric))},
+        skipped={metric.spec.key: why for metric in built if (why := _why_not(metric))},
     )
+
+
+def _why_not(metric: Metric) -> str:
+    return why_not_redrawn(metric) if is_of_units(metric) else why_not_simulated(metric)
 
 
 def ks_uniform_p(values: Floats) -> float:
@@ -196,13 +206,16 @@ def _p_values(
 ) -> dict[str, Floats]:
     """By metric: p-values of shape (runs, treatments), NaN where undefined."""
     arms = len(design.shares)
-    tables = {key: _products(values) for key, values in ready.items()}
-    found: dict[str, list[Floats]] = {key: [] for key in tables}
+    tables = {metric.spec.key: _products(ready[metric.spec.key]) for metric in metrics if not is_of_units(metric)}
+    found: dict[str, list[Floats]] = {metric.spec.key: [] for metric in metrics}
     chunk = max(1, CHUNK_VALUES // design.units)
     for start in range(0, runs, chunk):
         assignments = [design.draw(rng) for _ in range(min(chunk, runs - start))]
         for metric in metrics:
             key = metric.spec.key
+            if is_of_units(metric):
+                found[key].append(p_values_of_units(spec, metric, ready[key], assignments))
+                continue
             columns, centre = tables[key]
             moments = _moments(metric, arm_sums(assignments, columns, arms), centre)
             with np.errstate(all="ignore"):

@@ -75,7 +75,11 @@ def world_of_reading(spec: ExperimentSpec, reading: Reading, *, source: str) -> 
 
 def _check_primary(spec: ExperimentSpec, laws: Mapping[str, Law], left_out: Mapping[str, str]) -> None:
     if spec.primary.key not in laws:
-        raise DataError(f"The primary metric must be simulated. {left_out[spec.primary.key]}", code="no_baseline")
+        raise DataError(
+            f"The primary metric must be simulated. {left_out[spec.primary.key]}",
+            hint="Try the rule with a test of moments (`welch`, `delta`); `fairtrial aa` tries a test of units on history.",
+            code="no_baseline",
+        )
 
 
 def _law(metric: Metric, found: MetricValues) -> tuple[Law, Floats]:

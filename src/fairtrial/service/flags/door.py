@@ -21,7 +21,17 @@ from fairtrial.errors import AccessError, FairtrialError, UsageError
 from fairtrial.service.access.roles import LOCAL, Actor
 from fairtrial.service.dependencies import authenticate
 from fairtrial.service.flags.evaluate import Reply, evaluate_flag, evaluate_flags
-from fairtrial.service.middleware import ALWAYS, METHODS, OF_DATA, REQUEST_ID, address_of, counter_of, timer_of
+from fairtrial.service.middleware import (
+    ALWAYS,
+    FOREIGN_HINT,
+    METHODS,
+    OF_DATA,
+    REQUEST_ID,
+    address_of,
+    counter_of,
+    stranger_in,
+    timer_of,
+)
 from fairtrial.service.problems import problem, status_of
 from fairtrial.service.state import ServiceState
 
@@ -102,10 +112,15 @@ class FlagDoor:
 
         Raises:
             UnauthenticatedError: No token, or one that is not valid.
+            AccessError: A page of another site asks where there is no authentication.
             _WaitError: Too many refused tokens came from there.
         """
         state, token = self.state, asked.token
         if state.settings.auth_mode == "off":
+            if stranger := stranger_in(dict(asked.scope["headers"]), state.settings.cors_origins):
+                raise AccessError(
+                    f"Without authentication only this machine may ask, not {stranger!r}.", hint=FOREIGN_HINT, code="foreign_page"
+                )
             return LOCAL
         now = state.clock()
         if token:
