@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fairtrial.errors import DataError
 from fairtrial.metrics import Metric, build_metrics
 from fairtrial.metrics.columns import MetricValues, UnitColumns, metric_values
-from fairtrial.simulation.replicates import layout_of, why_not_simulated
+from fairtrial.simulation.replicates import UNITS_HINT, layout_of, why_not_simulated
 from fairtrial.simulation.world import Law, World, law_of_moments
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.stats.moments import CoMoments
@@ -77,7 +77,7 @@ def _check_primary(spec: ExperimentSpec, laws: Mapping[str, Law], left_out: Mapp
     if spec.primary.key not in laws:
         raise DataError(
             f"The primary metric must be simulated. {left_out[spec.primary.key]}",
-            hint="Try the rule with a test of moments (`welch`, `delta`); `fairtrial aa` tries a test of units on history.",
+            hint=UNITS_HINT,
             code="no_baseline",
         )
 

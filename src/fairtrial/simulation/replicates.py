@@ -85,6 +85,10 @@ def contrast_of(metric: Metric, moments: BatchMoments) -> ArmContrast:
     return linear_contrast(control, treatments, variances=variances)
 
 
+UNITS_HINT = "Try the rule with a test of moments (`welch`, `delta`); `fairtrial aa` tries a test of units on history."
+"""What to do where a test cannot be run on drawn moments."""
+
+
 def why_not_simulated(metric: Metric) -> str:
     """Why a metric's test cannot be run on drawn moments; empty where it can."""
     family, key = metric.family, metric.spec.key

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fairtrial.errors import DataError, UnknownNameError, UsageError
 from fairtrial.metrics import Metric, build_metrics
 from fairtrial.metrics.family import Proportions
-from fairtrial.simulation.replicates import layout_of, why_not_simulated
+from fairtrial.simulation.replicates import UNITS_HINT, layout_of, why_not_simulated
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.metric import MetricSpec
 from fairtrial.stats.moments import CoMoments
@@ -147,9 +147,10 @@ def world_of_plan(spec: ExperimentSpec, *, baselines: Mapping[str, Baseline] | N
         else:
             laws[key] = law_of_baseline(metric, given[key], origin=origins[key])
     if spec.primary.key in left_out:
+        unit_test = any(metric.spec is spec.primary and why_not_simulated(metric) for metric in build_metrics(spec))
         raise DataError(
             f"The primary metric must have a baseline to simulate from. {left_out[spec.primary.key]}",
-            hint="Declare plan.baseline (and baseline_sd), or measure it from history.",
+            hint=UNITS_HINT if unit_test else "Declare plan.baseline (and baseline_sd), or measure it from history.",
             code="no_baseline",
         )
     if not -1.0 < correlation < 1.0:
