@@ -282,3 +282,27 @@ def test_a_report_says_that_the_spec_was_changed_after_the_launch(team):
     finding = next(finding for finding in card["findings"] if finding["code"] == "spec_amended")
     assert (finding["severity"], finding["numbers"]["level"]) == ("warning", "major")
     assert "plan.alpha" in finding["message"]
+
+
+def test_a_file_read_alone_knows_what_stands_beside_it(team):
+    folder = team / "experiments"
+    metrics = folder / "metrics.yaml"
+    metrics.write_text("metric_catalog:\n  spend: {kind: mean, missing: zero}\n", encoding="utf-8")
+    badge = CART.replace("key: cart ", "key: badge ").replace("plan:", "prerequisites: [cart]\nplan:")
+    uses = "role: primary}\n  - {use: spend, role: guardrail, margin: 0.02, margin_kind: relative}"
+    (folder / "badge.yaml").write_text(badge.replace("role: primary}", uses), encoding="utf-8")
+    (folder / "notes.json").write_text("[not, a, spec", encoding="utf-8")
+    assert fairtrial("validate", "experiments/badge.yaml", cwd=team).returncode == 0
+    shown = fairtrial("show", "badge.yaml", "--json", cwd=folder)
+    assert shown.returncode == 0
+    assert "spend" in shown.stdout
+    (folder / "notes.json").unlink()
+    git(team, "add", "-A")
+    git(team, "commit", "-qm", "two")
+    metrics.write_text("metric_catalog:\n  spend: {kind: mean, missing: drop}\n", encoding="utf-8")
+    said = json.loads(fairtrial("diff", "experiments/badge.yaml@HEAD", "experiments/badge.yaml", "--json", cwd=team).stdout)
+    assert [change["path"] for change in said["changes"]] == ["metrics.spend.missing"]
+    bumped = json.loads(fairtrial("bump", "experiments/badge.yaml", "--json", cwd=team).stdout)
+    assert (bumped["level"], bumped["compared_with"]) == ("major", "HEAD")
+    metrics.unlink()
+    assert "No metric 'spend'" in fairtrial("validate", "experiments/badge.yaml", cwd=team).stderr

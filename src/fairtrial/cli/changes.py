@@ -167,22 +167,13 @@ def _base(file: SpecFile, current: LoadedSpec) -> tuple[LoadedSpec | None, str |
         if was is not None:
             for old in read_spec_files(was.place):
                 if current.spec.key in old.entries:
-                    return _with(old, file).load(current.spec.key), "HEAD"
+                    return old.load(current.spec.key), "HEAD"
+    except SpecError as error:
+        raise SpecError(f"As it was at HEAD: {error.message}", hint="Commit a spec that keeps the rules, then change it.") from error
     except UsageError:
-        pass  # no repository, no commit yet, or a file that could not be read then
+        pass  # no repository, no commit yet, or no such file then
     older = sorted(file.previous.get(current.spec.key, ()), key=lambda entry: version_order(version_of(entry)))
     return (file.load(current.spec.key, older[-1]), "previous_versions") if older else (None, None)
-
-
-def _with(old: SpecFile, now: SpecFile) -> SpecFile:
-    """A file as it was, knowing the metrics of now where it defined none itself."""
-    return (
-        old
-        if old.definitions
-        else SpecFile(
-            path=old.path, entries=old.entries, previous=old.previous, rules=old.rules, metrics=now.metrics, change_log=old.change_log
-        )
-    )
 
 
 def _level(key: str, asked: Level | None, needed: Level | None, since: str | None) -> Level:

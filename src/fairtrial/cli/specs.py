@@ -12,9 +12,9 @@ from rich.text import Text
 
 from fairtrial.cli.options import Catalog, Experiment, Json, Target
 from fairtrial.cli.output import out, print_data, print_json, say, talk
-from fairtrial.cli.targets import check_target, find_spec, find_specs, is_path
+from fairtrial.cli.targets import check_target, find_spec, find_specs, is_path, with_near_file
 from fairtrial.errors import SpecError
-from fairtrial.spec import ExperimentConfigClient, spec_schema
+from fairtrial.spec import ExperimentConfigClient, ExperimentConfigError, spec_schema
 from fairtrial.spec.checking import Checked, check_specs
 from fairtrial.spec.metric_catalog import uses_of
 from fairtrial.spec.sources import open_catalog
@@ -51,7 +51,10 @@ def _checked_name(name: str, catalog: str | None, against: str | None) -> Checke
         client = ExperimentConfigClient(catalog)
     except SpecError:
         return check_specs(open_catalog(catalog or "").place, only=name, against=against)
-    client.home(name)
+    try:
+        client.home(name)
+    except ExperimentConfigError as error:
+        raise with_near_file(error, name) from error
     return check_specs(client.place, only=name, against=against)
 
 

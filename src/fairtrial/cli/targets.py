@@ -39,10 +39,13 @@ def find_spec(target: str, experiment: str | None = None, catalog: str | Path | 
     try:
         return ExperimentConfigClient(catalog).load(target)
     except ExperimentConfigError as error:
-        near = [name for suffix in SUFFIXES if os.path.isfile(name := f"{target}{suffix}")]  # noqa: PTH113 - never an error
-        if near:
-            raise ExperimentConfigError(error.message, hint=f"There is a file of that name: {near[0]}.") from error
-        raise
+        raise with_near_file(error, target) from error
+
+
+def with_near_file(error: ExperimentConfigError, target: str) -> ExperimentConfigError:
+    """The error of a name that is not in the catalog; names the file here that may be meant."""
+    near = [name for suffix in SUFFIXES if os.path.isfile(name := f"{target}{suffix}")]  # noqa: PTH113 - never an error
+    return ExperimentConfigError(error.message, hint=f"There is a file of that name: {near[0]}.") if near else error
 
 
 def check_target(target: str) -> None:

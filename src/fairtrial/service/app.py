@@ -99,6 +99,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, database: Database
     async def life(app: FastAPI) -> AsyncGenerator[None]:
         del app
         upgrade(opened)
+        state.ingest.open()
         state.snapshot.start()
         state.assignments.start()
         scheduler = start_scheduler(opened, settings, clock=clock) if jobs and settings.scheduler else None

@@ -17,7 +17,7 @@ from fairtrial.errors import Problem, SpecError, UsageError, did_you_mean
 from fairtrial.spec.catalog import entry_warnings, is_catalog_entry, parse_catalog_entry
 from fairtrial.spec.catalog_file import version_of, version_order
 from fairtrial.spec.diff import diff_specs
-from fairtrial.spec.loader import LoadedSpec, SpecFile, read_spec_file, spec_paths, with_metrics
+from fairtrial.spec.loader import LoadedSpec, SpecFile, files_beside, read_spec_file, spec_paths, with_metrics
 from fairtrial.spec.places import line_in
 from fairtrial.spec.sources import file_at
 
@@ -151,8 +151,10 @@ def _metric_complaints(file: SpecFile) -> Iterator[Complaint]:
 
 
 def _prerequisite_complaints(files: Sequence[SpecFile], specs: Mapping[str, LoadedSpec]) -> Iterator[Complaint]:
-    known = [key for file in files for key in file.entries]
     asked = {key: list(_prerequisites(entry)) for file in files for key, entry in file.entries.items()}
+    if len(files) == 1 and not asked.keys() >= {name for names in asked.values() for name in names}:
+        asked = {key: list(_prerequisites(entry)) for file in files_beside(files[0].path) for key, entry in file.entries.items()} | asked
+    known = list(asked)
     for key, loaded in specs.items():
         for name in loaded.spec.prerequisites:
             if name not in known:

@@ -68,13 +68,18 @@ class Repository:
         done = _run(self.root, "cat-file", "blob", f"{commit}:{path}")
         return done.stdout if done.returncode == 0 else None
 
+    def _folder(self, commit: str, path: str) -> list[str]:
+        """The files of a commit in the folder of a file."""
+        parent, slash, _ = path.rpartition("/")
+        return [name for name in self.files(commit, parent + slash) if name.rpartition("/")[0] == parent]
+
     def history(self, commit: str, under: str = "") -> Iterator[str]:
         """Commits that touched a path, from `commit` back."""
         where = [] if under in {"", "."} else ["--", under]
         yield from _run(self.root, "log", "--format=%H", commit, *where).stdout.decode("ascii").split()
 
     def lay_out(self, commit: str, under: str, folder: Path, suffixes: tuple[str, ...]) -> Path:
-        """Write the files of a commit below a path into an empty folder, as they were.
+        """Write the files of a commit below a path into an empty folder, as they were; beside a file those of its folder.
 
         Returns:
             Where the path stands now: a folder, or the file.
@@ -83,7 +88,7 @@ class Repository:
             UsageError: It was not there.
         """
         names = self.files(commit, under)
-        for name in names:
+        for name in self._folder(commit, under) if names == [under] else names:
             if name.endswith(suffixes) and (data := self.read(commit, name)) is not None:
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -16,7 +17,7 @@ from fairtrial.errors import Problem, SpecError, UnknownNameError, UsageError
 from fairtrial.spec.catalog import is_catalog_entry, translate_catalog_entry
 from fairtrial.spec.catalog_file import Change, ValidationRules, read_catalog_file
 from fairtrial.spec.experiment import ExperimentSpec
-from fairtrial.spec.metric_catalog import MetricCatalog
+from fairtrial.spec.metric_catalog import MetricCatalog, uses_of
 from fairtrial.spec.model_experiment import is_model_experiment, translate_model_experiment
 from fairtrial.spec.places import located
 from fairtrial.spec.problems import shortened, validated
@@ -219,12 +220,15 @@ def spec_paths(place: Path) -> list[Path]:
 def with_metrics(files: Sequence[SpecFile]) -> list[SpecFile]:
     """Files that were read together, each knowing the metrics that any of them defines.
 
+    A file that was read alone and uses a metric which it does not define knows those of the files beside it.
+
     Raises:
         SpecError: Two files define one metric.
     """
     definitions: dict[str, Mapping[str, object]] = {}
     homes: dict[str, Path] = {}
-    for file in files:
+    beside = files_beside(files[0].path) if len(files) == 1 and _asks_for_more(files[0]) else []
+    for file in (*files, *beside):
         for name, definition in file.definitions.items():
             if name in homes:
                 raise SpecError(
@@ -233,6 +237,24 @@ def with_metrics(files: Sequence[SpecFile]) -> list[SpecFile]:
             definitions[name], homes[name] = definition, file.path
     catalog = MetricCatalog(definitions, homes)
     return [replace(file, metrics=catalog) for file in files]
+
+
+def files_beside(path: Path) -> list[SpecFile]:
+    """The other spec files in the folder of a file; one that cannot be read is not what was asked for, and left out."""
+    found: list[SpecFile] = []
+    for other in spec_paths(path.parent):
+        if other.name != path.name:
+            with suppress(SpecError):
+                found.append(read_spec_file(other))
+    return found
+
+
+def _asks_for_more(file: SpecFile) -> bool:
+    """Whether a file uses a metric, or builds on one, that it does not define."""
+    entries = [*file.entries.values(), *(entry for older in file.previous.values() for entry in older)]
+    asked = [name for entry in entries for name in uses_of(entry)]
+    asked += [str(definition["extends"]) for definition in file.definitions.values() if "extends" in definition]
+    return not file.definitions.keys() >= set(asked)
 
 
 def read_mapping(file: Path) -> Mapping[str, object]:

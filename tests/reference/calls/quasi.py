@@ -185,7 +185,7 @@ def _rdd(inputs: Inputs) -> Outputs:
     frame = _frame(inputs)
     outcome, running = inputs.get("outcome", "vote"), inputs.get("running_variable", "margin")
     frame = frame.dropna(subset=[outcome, running])
-    windows = Bandwidths(effect=inputs["h"], bias=inputs.get("b", inputs["h"])) if "h" in inputs else None
+    windows = Bandwidths(effect=inputs["h"], bias=inputs.get("b", inputs["h"])) if "h" in inputs else "mse"
     result = sharp_rdd(
         frame[outcome],
         frame[running],

@@ -74,6 +74,11 @@ class IngestWriter:
         self._take(waiting)
         return await waiting.future
 
+    def open(self) -> None:
+        """Take requests, as from the beginning or again after `close`."""
+        with self._changed:
+            self._closed = False
+
     def close(self) -> None:
         """Write what waits, then end; what comes later is refused."""
         with self._changed:
