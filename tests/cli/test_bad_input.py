@@ -305,6 +305,7 @@ def test_a_stop_from_the_keyboard_leaves_no_file_and_no_traceback(shop):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - a suite run in the background ignores it
     ) as running:
         try:
             while "Simulating" not in (line := running.stderr.readline()):
