@@ -237,6 +237,19 @@ def test_looks_keep_the_smallest_always_valid_p(stored_service):
     assert stored_service.get("/api/experiments/1/scorecard").json()["looks"] == 1
 
 
+def test_the_report_is_a_page_and_a_pdf(holdout):
+    """HO-42."""
+    page = holdout.get("/api/experiments/1/report.html")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "800" in page.text
+    paper = holdout.get("/api/experiments/1/report.pdf")
+    if paper.status_code == 422:
+        assert paper.json()["code"] == "missing_extra"
+        pytest.skip("WeasyPrint or Pango is not installed (extra [reports])")
+    assert (paper.headers["content-type"], paper.content[:5]) == ("application/pdf", b"%PDF-")
+    assert holdout.get("/api/experiments/none/report.pdf").status_code == 404
+
+
 def test_a_decision_is_written_down_on_a_scorecard(holdout):
     asked = {"decision": "NO_LAUNCH", "note": "Too small to matter."}
     assert holdout.post("/api/experiments/1/decision", asked).status_code == 409

@@ -11,14 +11,14 @@ from typing import Annotated
 import typer
 
 from fairtrial.analysis import analyze_spec
-from fairtrial.cli.files import check_outputs, read_look, write_text
+from fairtrial.cli.files import check_outputs, read_look, write_bytes, write_text
 from fairtrial.cli.options import Catalog, Experiment, Json, Target
 from fairtrial.cli.output import out, print_data, say, steps
 from fairtrial.cli.targets import find_spec, is_path
 from fairtrial.errors import UsageError
 from fairtrial.evaluation import Look, Scorecard
 from fairtrial.evaluation.amendments import amended
-from fairtrial.reports import render_html, render_terminal
+from fairtrial.reports import render_html, render_pdf, render_terminal
 from fairtrial.spec import LoadedSpec
 from fairtrial.spec.experiment import ExperimentSpec
 
@@ -33,7 +33,9 @@ def analyze(
     launched: Annotated[
         str | None, typer.Option("--launched", help="The spec as it was launched: FILE@REVISION, NAME@VERSION or a file.")
     ] = None,
-    report: Annotated[Path | None, typer.Option("--report", help="Write the report to this HTML file.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write the report to this HTML file, or PDF file (NAME.pdf; extra reports).")
+    ] = None,
     scorecard: Annotated[Path | None, typer.Option("--scorecard", help="Write the scorecard to this JSON file.")] = None,
     as_json: Json = False,
 ) -> int:
@@ -60,7 +62,7 @@ def analyze(
         write_text(scorecard, card.to_json() + "\n")
         say("Scorecard:", str(scorecard))
     if report is not None:
-        write_text(report, render_html(card))
+        write_bytes(report, render_pdf(card) if report.suffix.lower() == ".pdf" else render_html(card).encode())
         say("Report:", str(report))
     return exit_code(card)
 

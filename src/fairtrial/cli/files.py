@@ -26,12 +26,21 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         UsageError: The folder does not exist or cannot be written, or the path is a folder.
     """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """The same for what is not text.
+
+    Raises:
+        UsageError: As of `write_text`.
+    """
     _refuse_folder(path)
     try:
         if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(data)
         else:
-            _replace(Path(os.path.realpath(path)), text)
+            _replace(Path(os.path.realpath(path)), data)
     except OSError as error:
         raise _not_written(path, error) from error
 
@@ -102,12 +111,12 @@ def _try_folder(path: Path) -> None:
         raise _not_written(path, error) from error
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, data: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".fairtrial.")
     unfinished = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
         unfinished.chmod(0o644)
         unfinished.replace(path)
     except BaseException:

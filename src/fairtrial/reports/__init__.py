@@ -7,6 +7,7 @@ here because it loads pandas.
 from fairtrial.reports.explain import explain
 from fairtrial.reports.html import render_html
 from fairtrial.reports.notebook import repr_html
+from fairtrial.reports.pdf import render_pdf
 from fairtrial.reports.schema import scorecard_schema
 from fairtrial.reports.spec_text import render_plan, render_spec
 from fairtrial.reports.terminal import render_terminal
@@ -17,6 +18,7 @@ __all__ = [
     "ScorecardView",
     "explain",
     "render_html",
+    "render_pdf",
     "render_plan",
     "render_spec",
     "render_terminal",

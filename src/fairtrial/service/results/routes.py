@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
+from fairtrial.reports import render_html, render_pdf
 from fairtrial.service.dependencies import AsAnalyst, AsDeveloper, AsViewer, DbRead, DbWrite, Now
 from fairtrial.service.experiments.lifecycle import get_experiment
 from fairtrial.service.results.balance import read_balance
@@ -16,6 +17,7 @@ from fairtrial.service.results.schemas import BalanceOut, DecisionIn, DecisionOu
 from fairtrial.service.results.time_series import Freq, read_time_series
 from fairtrial.storage.experiments import list_experiments
 
+PDF_RESPONSE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}}
 router = APIRouter(prefix="/experiments", tags=["results"])
 CSV_RESPONSE: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 
@@ -61,6 +63,22 @@ def scorecard(db: DbRead, actor: AsViewer, now: Now, experiment: str) -> Respons
     """The whole scorecard: the object that the library, the command line and the reports show."""
     del actor
     return Response(read_scorecard(db, experiment, now=now).to_json(), media_type="application/json")
+
+
+@router.get(
+    "/{experiment}/report.html", response_class=Response, responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}}
+)
+def report_page(db: DbRead, actor: AsViewer, now: Now, experiment: str) -> Response:
+    """The report of this moment as one HTML page that asks for nothing else."""
+    del actor
+    return Response(render_html(read_scorecard(db, experiment, now=now)), media_type="text/html; charset=utf-8")
+
+
+@router.get("/{experiment}/report.pdf", response_class=Response, responses=PDF_RESPONSE)
+def report_on_paper(db: DbRead, actor: AsViewer, now: Now, experiment: str) -> Response:
+    """The same report as a PDF file (HO-42); needs the extra `reports` where the service runs."""
+    del actor
+    return Response(render_pdf(read_scorecard(db, experiment, now=now)), media_type="application/pdf")
 
 
 @router.get("/{experiment}/time-series", response_model=TimeSeriesOut)
