@@ -1,6 +1,6 @@
 """Memory of the service under a steady, mixed load: does it stay flat?
 
-    python benchmarks/service_memory.py [--minutes 10] [--batch 500] [--postgres]
+    python benchmarks/service_memory.py [--minutes 10] [--batch 500] [--postgres] [--no-reads]
 
 Four senders share the work: events, exposures and outcomes in batches of new rows, decisions over OFREP, and every few
 seconds results and time series. The resident memory of the server's process is read every ten seconds; what is told is
@@ -113,6 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Memory of the service under a steady load.")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--batch", type=int, default=500)
+    parser.add_argument("--no-reads", action="store_true", help="Write and decide only: what is read grows with the rows.")
     parser.add_argument("--postgres", action="store_true", help="A throwaway Postgres instead of SQLite.")
     options = parser.parse_args()
     print(f"Machine: {machine()}. {'Postgres' if options.postgres else 'SQLite'}, {options.minutes:g} minutes.\n")
@@ -123,7 +124,8 @@ def main() -> None:
     ):
         service_ofrep.launch(port, key)
         load = Load(port, key, options.batch)
-        threads = [threading.Thread(target=work, daemon=True) for work in (load.events, load.rows, load.decisions, load.reads)]
+        senders = [load.events, load.rows, load.decisions, *([] if options.no_reads else [load.reads])]
+        threads = [threading.Thread(target=work, daemon=True) for work in senders]
         began, read = time.monotonic(), []
         for thread in threads:
             thread.start()

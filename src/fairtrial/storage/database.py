@@ -28,6 +28,9 @@ DEFAULT_URL = "sqlite:///fairtrial.db"
 BUSY_SECONDS = 15.0
 """How long a writer waits for its turn at SQLite."""
 
+CACHE_KB = 16_384
+"""Pages of SQLite that each connection may keep, in KiB; the system keeps the file's own pages beside."""
+
 WRITES = "fairtrial_writes"
 """Execution option of a connection whose transaction will write."""
 
@@ -108,13 +111,14 @@ def open_database(url: str = DEFAULT_URL, *, pool_size: int = 10) -> Database:
 def _sqlite(url: URL) -> Engine:
     if url.database and url.database != ":memory:" and not Path(url.database).expanduser().parent.is_dir():
         raise UsageError(f"The folder of {url.database} must exist.", hint="Create it, or name another file.")
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    # Last in, first out: a connection's cache is thrown away when another one has written, so one of them stays warm.
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, pool_use_lifo=True)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: Any) -> None:  # pyright: ignore[reportUnusedFunction]
         del record
         connection.isolation_level = None  # transactions begin where `begin` below says, not where sqlite3 guesses
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -65536"):
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"cache_size = -{CACHE_KB}"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
