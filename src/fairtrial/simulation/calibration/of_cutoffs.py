@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.polynomial.polynomial import polyval
@@ -34,7 +35,7 @@ JUMP = 0.15
 
 def cutoff_studies() -> tuple[Study, ...]:
     """Studies of regression discontinuity, with and without bias correction, and of instruments."""
-    return _rdd(), _conventional(), _instrument(), _two_stage()
+    return _rdd(), _rdd_cer(), _conventional(), _instrument(), _two_stage()
 
 
 class _Conventional:
@@ -46,7 +47,15 @@ class _Conventional:
 
 
 def _jump_case(
-    name: str, words: str, curve: Curve, n: int, read: Callable[[RddEstimate], Told], *, skew: bool = False, values: int | None = None
+    name: str,
+    words: str,
+    curve: Curve,
+    n: int,
+    read: Callable[[RddEstimate], Told],
+    *,
+    skew: bool = False,
+    values: int | None = None,
+    bandwidths: Literal["mse", "cer"] = "mse",
 ) -> Case:
     """A sharp design; `values` rounds the running variable to so many values a side."""
 
@@ -58,7 +67,7 @@ def _jump_case(
         y = np.where(x < 0.0, polyval(x, curve[0]), polyval(x, curve[1])) + ERROR * (
             (np.exp(noise) - np.exp(0.5)) / 2.1612 if skew else noise
         )
-        return claimed(None, lambda: read(sharp_rdd(y + JUMP * (x >= 0.0), x)), truth=JUMP)
+        return claimed(None, lambda: read(sharp_rdd(y + JUMP * (x >= 0.0), x, bandwidths=bandwidths)), truth=JUMP)
 
     return repeated(name, words, once)
 
@@ -84,6 +93,30 @@ def _rdd() -> Study:
         note=(
             "It moves with the jump, so that its size is one minus its coverage. Bandwidths are chosen anew in every experiment. "
             "The bends are models 1 and 2 of Calonico, Cattaneo and Titiunik (2014)."
+        ),
+    )
+
+
+def _rdd_cer() -> Study:
+    def case(name: str, words: str, curve: Curve, n: int, *, skew: bool = False) -> Case:
+        return _jump_case(name, words, curve, n, lambda found: found.estimate, skew=skew, bandwidths="cer")
+
+    return Study(
+        method="sharp_rdd_cer",
+        title="Jump at a cutoff, bandwidths for coverage",
+        promise="Where nothing else jumps at the cutoff, its interval covers the jump there with probability 1 - alpha.",
+        cases=(
+            case("straight 300", "a straight outcome, 300 rows", STRAIGHT, 300),
+            case("straight 1000", "a straight outcome, 1,000 rows", STRAIGHT, 1000),
+            case("elections 500", "the bend of the elections, 500 rows", ELECTIONS, 500),
+            case("elections 2000", "the bend of the elections, 2,000 rows", ELECTIONS, 2000),
+            case("poverty 500", "the sharp bend of the poverty programme, 500 rows", POVERTY, 500),
+            case("poverty 2000", "the sharp bend of the poverty programme, 2,000 rows", POVERTY, 2000),
+            case("skewed 500", "the bend of the elections, log-normal errors, 500 rows", ELECTIONS, 500, skew=True),
+        ),
+        note=(
+            "The same cases with `bandwidth: cer`: narrower windows, chosen for the error of coverage instead of that of the point "
+            "(Calonico, Cattaneo and Farrell 2020)."
         ),
     )
 
