@@ -112,7 +112,7 @@ def _sqlite(url: URL) -> Engine:
     if url.database and url.database != ":memory:" and not Path(url.database).expanduser().parent.is_dir():
         raise UsageError(f"The folder of {url.database} must exist.", hint="Create it, or name another file.")
     # Last in, first out: a connection's cache is thrown away when another one has written, so one of them stays warm.
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, pool_use_lifo=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, **_pool_of(url))
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: Any) -> None:  # pyright: ignore[reportUnusedFunction]
@@ -126,6 +126,11 @@ def _sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
 
     return engine
+
+
+def _pool_of(url: URL) -> dict[str, bool]:
+    """Settings of the pool; a database in memory has one connection and none."""
+    return {"pool_use_lifo": True} if url.database and url.database != ":memory:" else {}
 
 
 def _postgres(url: URL, pool_size: int) -> Engine:
