@@ -10,6 +10,7 @@ from fairtrial.analysis.quasi import analyze_quasi
 from fairtrial.errors import UsageError
 from fairtrial.evaluation import Look, Scorecard, evaluate
 from fairtrial.metrics import build_metrics
+from fairtrial.spec.data import DataSpec, UnitsData
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.factorial import with_cells
 from fairtrial.warehouse import read
@@ -43,9 +44,7 @@ def analyze_spec(
         if looks:
             raise UsageError(f"A quasi-experiment is read once; kind {spec.kind!r} takes no earlier looks.", hint="Leave them out.")
         return analyze_quasi(spec, base=base, source=source, as_of=as_of, progress=progress)
-    if spec.data is None:
-        raise UsageError(f"Experiment {spec.key!r} names no data.", hint="Add a `data` section with source, arm and unit.")
-    data = spec.data if source is None else spec.data.model_copy(update={"source": source})
+    data = data_of(spec, source)
     needs = [metric.needs for metric in build_metrics(spec)]
     arms = [arm.key for arm in spec.arms]
     reading = read(with_cells(data, spec.arms), needs, arms, base=base, progress=progress, segments=spec.segments)
@@ -53,3 +52,26 @@ def analyze_spec(
         progress("Testing, correcting and deciding")
     moment = as_of or (dt.datetime.now(dt.UTC) if spec.schedule is not None else None)
     return evaluate(spec, reading, looks, as_of=moment)
+
+
+def data_of(spec: ExperimentSpec, source: str | None = None) -> DataSpec:
+    """Where the experiment's rows are and what their columns are called.
+
+    A spec without data that is read from a source means a table of one row a unit, with the columns
+    `unit`, `arm` and one for each metric.
+
+    Args:
+        spec: The experiment.
+        source: Address to read instead of the spec's own.
+
+    Raises:
+        UsageError: Neither names a source.
+    """
+    if spec.data is not None:
+        return spec.data if source is None else spec.data.model_copy(update={"source": source})
+    if source is None:
+        raise UsageError(
+            f"Experiment {spec.key!r} names no data.",
+            hint="Add a `data` section with source, arm and unit, or name a table of units with `--source`.",
+        )
+    return UnitsData(source=source, unit="unit")
