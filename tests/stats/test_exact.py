@@ -76,9 +76,9 @@ def test_binomial_agrees_with_scipy(alternative, n, part, share):
     x = round(n * part)
     expected = stats.binomtest(x, n, share, alternative=alternative).pvalue
     # Where outcomes tie to a rounding error SciPy and R differ by one of them; the smaller side decides nothing.
-    # Deep in the tail SciPy's own digits go (0.3% at 1e-285); the next test has an exact sum there.
+    # Deep in the tail SciPy's own digits go (5% at 1e-289); the next test has an exact sum there.
     assert binomial_exact_p(x, n, share, alternative=alternative) == pytest.approx(
-        expected, rel=1e-6 if expected > 1e-200 else 0.02, abs=1e-300
+        expected, rel=1e-6 if expected > 1e-200 else 0.2, abs=1e-300
     )
 
 

@@ -109,6 +109,10 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def plain(request: Request, error: HTTPException) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        if error.status_code == 400 and isinstance(error.__cause__, UnicodeDecodeError):
+            return problem(
+                422, "invalid", "The body must be JSON in UTF-8, it holds other bytes.", "See /openapi.json for what the request takes."
+            )
         code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "http")
         detail = f"No such address: {request.url.path}." if error.status_code == 404 else str(error.detail)
         return problem(error.status_code, code, detail, headers=dict(error.headers or {}) or None)
