@@ -23,9 +23,17 @@ from typer.models import ArgumentInfo
 
 from fairtrial.cli.app import VERBS, build_verb
 from fairtrial.spec import changes, data, eligibility, experiment, feasibility, metric, plan, quasi, segments
+from fairtrial.warehouse import result_rows
 
 DOCS = Path(__file__).parent
-PAGES = ("reference/cli.md", "reference/spec.md", "reference/metrics.md", "reference/settings.md", "reference/http.md")
+PAGES = (
+    "reference/cli.md",
+    "reference/spec.md",
+    "reference/metrics.md",
+    "reference/settings.md",
+    "reference/http.md",
+    "howto/export-results.md",
+)
 OPENAPI = DOCS / "openapi.json"
 REGION = re.compile(r"(<!-- generated: (\w+) ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -169,6 +177,13 @@ def rendered(page: str) -> str:
     """The text of a page with every region filled anew."""
     text = (DOCS / page).read_text(encoding="utf-8")
     return REGION.sub(lambda match: f"{match[1]}\n{MAKERS[match[2]](match[3])}\n\n{match[4]}", text)
+
+
+def result_columns(table: str) -> str:
+    """Columns of a table of results: `primary` or `secondary`."""
+    columns = {"primary": result_rows.PRIMARY, "secondary": result_rows.SECONDARY}[table]
+    rows = [f"| `{column.name}` | {column.kind} | {column.meaning} |" for column in columns]
+    return "\n".join(["| column | kind | what it holds |", "| --- | --- | --- |", *rows])
 
 
 def command(verb: str) -> str:
@@ -352,6 +367,7 @@ MAKERS: dict[str, Callable[[str], str]] = {
     "settings": settings,
     "service_settings": service_reference.service_settings,
     "endpoints": service_reference.endpoints,
+    "results": result_columns,
 }
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
+from running_service import service_on
 
 from fairtrial import __version__
+from fairtrial.analysis import run_quick_analysis
 
 NAMES = [
     "free_shipping_threshold_test",
@@ -105,3 +108,61 @@ def test_a_wrong_body_is_422(service, wrong):
 def test_who_may_ask(service):
     assert service.post(f"{FLAGSHIP}/power", {}, role="VIEWER").status_code == 403
     assert service.post(f"{FLAGSHIP}/power", {}, role="ANALYST").status_code == 200
+
+
+def warehouse_with(folder, name, rows):
+    """A DuckDB file with the table of an experiment: 578 and 577 units whose lift is about 17%."""
+    path = folder / "warehouse.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            f"create table {name} as select 'u' || i as unit, case when i < {rows // 2} then 'control' else 'treatment' end as arm, "
+            f"1.0 + (i % 7) * 0.05 + case when i >= {rows // 2} then 0.15 else 0 end as orders_per_eligible_user, "
+            f"case when i % 10 < 7 then 1 else 0 end as active_user_rate from range({rows}) as r (i)"
+        )
+    return f"duckdb:///{path}"
+
+
+def test_a_configuration_is_analysed_from_the_warehouse(tmp_path, clock):
+    """XC-50: the same numbers as run_quick_analysis."""
+    name = "free_shipping_threshold_test_v1_1_1"
+    url = warehouse_with(tmp_path, name, 1200)
+    with service_on(f"sqlite:///{tmp_path}/service.db", clock=clock, warehouse=url) as running:
+        answer = running.post(f"/api/v1/configs/{name}/analysis", {"reference_date": "2024-09-03"}, role="ANALYST")
+        assert running.post(f"/api/v1/configs/{name}/analysis", {}, role="VIEWER").status_code == 403
+        missing = running.post("/api/v1/configs/checkout_simplification_test/analysis", {})
+    assert answer.status_code == 200
+    found = answer.json()
+    expected = run_quick_analysis(name, source=url, reference_date="2024-09-03").to_dict()
+    assert found["statistical_results"] == expected["statistical_results"]
+    assert found["recommendation"] == expected["recommendation"]
+    assert found["experiment_info"]["data_source"] == "duckdb"
+    assert found["recommendation"]["decision"] in {"LAUNCH", "STRONG_LAUNCH"}
+    assert missing.status_code == 422
+    assert missing.json()["code"] == "unknown_table"
+
+
+def test_a_result_is_stored_when_asked(tmp_path, clock):
+    """XC-20, XC-50."""
+    name = "free_shipping_threshold_test_v1_1_1"
+    url = warehouse_with(tmp_path, name, 1200)
+    with service_on(f"sqlite:///{tmp_path}/service.db", clock=clock, warehouse=url) as running:
+        asked = {"reference_date": "2024-09-03", "write_to_warehouse": True}
+        stored = [running.post(f"/api/v1/configs/{name}/analysis", asked).json()["warehouse"] for _ in range(2)]
+    assert stored[0] == stored[1]
+    assert stored[0]["analysis_id"] == f"{name}_20240904T000000Z"
+    assert stored[0]["tables"] == ["int_experiment_results_primary", "int_experiment_results_secondary"]
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
+        assert connection.execute("select count(*) from int_experiment_results_primary").fetchall() == [(1,)]
+
+
+def test_without_a_warehouse_there_is_no_analysis(service):
+    answer = service.post("/api/v1/configs/free_shipping_threshold_test_v1_1_1/analysis", {})
+    assert answer.status_code == 422
+    assert "FAIRTRIAL_WAREHOUSE" in answer.json()["hint"]
+    assert service.post("/api/v1/configs/nonexistent_experiment/analysis", {}).status_code == 404
+
+
+def test_a_body_that_is_no_text_is_refused_as_any_other(service):
+    answer = service.call("POST", f"{FLAGSHIP}/power", role="ANALYST", content=b"9\xa1", headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "invalid"

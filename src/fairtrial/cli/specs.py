@@ -13,15 +13,18 @@ from rich.text import Text
 from fairtrial.cli.options import Catalog, Experiment, Json, Target
 from fairtrial.cli.output import out, print_data, print_json, say, talk
 from fairtrial.cli.targets import check_target, find_spec, find_specs, is_path, with_near_file
-from fairtrial.errors import SpecError
+from fairtrial.errors import SpecError, UsageError
 from fairtrial.spec import ExperimentConfigClient, ExperimentConfigError, spec_schema
 from fairtrial.spec.checking import Checked, check_specs
 from fairtrial.spec.metric_catalog import uses_of
 from fairtrial.spec.sources import open_catalog
+from fairtrial.warehouse.results import check_results, without_secrets
 
 
 def validate(
-    target: Target,
+    target: Annotated[
+        str | None, typer.Argument(help="A spec file, a folder of them, or a name in the catalog.", show_default=False)
+    ] = None,
     catalog: Catalog = None,
     form: Annotated[
         Literal["text", "json", "github"],
@@ -31,6 +34,9 @@ def validate(
         str | None,
         typer.Option("--against", help="A Git revision: versions must have moved as far as the changes since then call for."),
     ] = None,
+    warehouse: Annotated[
+        str | None, typer.Option("--warehouse", help="Check a warehouse instead: its connection, and its tables of results.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Check specs: every rule that is broken, in which file and line, and what to do. Exit 1 if one is.
@@ -38,11 +44,29 @@ def validate(
     Beside the rules of each spec: names used twice, prerequisites that are not there or lead in a circle, metrics of
     the metric catalog, steps of versions. Warnings do not fail.
     """
+    if (target is None) == (warehouse is None):
+        raise UsageError("validate checks specs or a warehouse; name one of them.", hint="fairtrial validate experiments/")
+    if warehouse is not None:
+        return _check_warehouse(warehouse, as_json=as_json or form == "json")
+    target = target or ""
     check_target(target)
     checked = check_specs(target, against=against) if is_path(target) else _checked_name(target, catalog, against)
     shape = "json" if as_json else form
     {"text": _print_text, "json": _print_json, "github": _print_github}[shape](checked)
     return 1 if checked.errors else 0
+
+
+def _check_warehouse(url: str, *, as_json: bool) -> int:
+    """Print what stands of the tables of results; 1 if one of them could not be written."""
+    found = check_results(url)
+    if as_json:
+        rows = [{"table": one.name, "exists": one.exists, "misfits": list(one.misfits)} for one in found]
+        print_json({"warehouse": without_secrets(url), "tables": rows})
+    else:
+        for one in found:
+            state = "; ".join(one.misfits) or ("ready" if one.exists else "not there yet, the first write makes it")
+            out().print(Text.assemble(one.name, "  ", (state, "bold red" if one.misfits else "green")), soft_wrap=True)
+    return 1 if any(one.misfits for one in found) else 0
 
 
 def _checked_name(name: str, catalog: str | None, against: str | None) -> Checked:

@@ -1,4 +1,4 @@
-"""A scorecard as terminal text, HTML page, notebook fragment, plain language and JSON Schema.
+"""A scorecard as terminal text, HTML page, Markdown, notebook fragment, plain language and JSON Schema.
 
 `fairtrial.reports.frames.to_frame` makes a data frame of it; it is not imported
 here because it loads pandas.
@@ -6,6 +6,7 @@ here because it loads pandas.
 
 from fairtrial.reports.explain import explain
 from fairtrial.reports.html import render_html
+from fairtrial.reports.markdown import render_markdown
 from fairtrial.reports.notebook import repr_html
 from fairtrial.reports.pdf import render_pdf
 from fairtrial.reports.schema import scorecard_schema
@@ -18,6 +19,7 @@ __all__ = [
     "ScorecardView",
     "explain",
     "render_html",
+    "render_markdown",
     "render_pdf",
     "render_plan",
     "render_spec",

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
 
     catalog: Path | None = None
     """File or folder of experiment configurations that the service reads, once; default: the catalog that ships."""
+    warehouse: str = ""
+    """Address of the warehouse, such as `duckdb:////data/warehouse.duckdb`: `POST /configs/{name}/analysis` reads an experiment's
+    units from its table of that name, and writes results into it when asked."""
     scheduler: bool = True
     """Run the jobs in this process: nightly report, checks, alerts, delivery. Turn it off where cron does, or another process."""
     alert_targets: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])

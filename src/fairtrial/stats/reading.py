@@ -153,8 +153,10 @@ class Reading:
 
     Attributes:
         segments: The same by segment column, where a spec asks for it.
+        later_rows: Rows dated at or after the moment of the look, left out; None where no moment was held against the rows.
     """
 
     arms: Mapping[str, ArmStats]
     intake: Intake
     segments: tuple[SegmentStats, ...] = ()
+    later_rows: int | None = None

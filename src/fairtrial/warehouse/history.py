@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from fairtrial.errors import DataError, UsageError
@@ -23,6 +23,7 @@ from fairtrial.warehouse.eligible import eligible
 from fairtrial.warehouse.events import event_tables
 from fairtrial.warehouse.logs import START, Population, unit_table_of, units_differ
 from fairtrial.warehouse.measure import measure
+from fairtrial.warehouse.past import past_source
 from fairtrial.warehouse.sources import Source
 from fairtrial.warehouse.times import MICROS_PER_DAY, micros_of, micros_of_days
 from fairtrial.warehouse.unit_table import ARM, UNIT, check_column
@@ -49,25 +50,6 @@ class Visits:
     by_day: tuple[int, ...]
     units: int
     label: str
-
-
-@dataclass(kw_only=True)
-class PastSource(Source):
-    """A source whose fact tables end at a moment: what came later does not exist.
-
-    Attributes:
-        before: That moment, in microseconds since 1970.
-        times: Column of the time, by table.
-    """
-
-    before: int = 0
-    times: Mapping[str, str] | None = None
-
-    def table(self, name: str | None) -> Any:
-        """The table named `name`, with the rows before the moment where it is a fact table."""
-        table = super().table(name)
-        time = None if name is None else (self.times or {}).get(name)
-        return table if time is None else table.filter(micros_of(self, table, time) < self.before)
 
 
 def read_visits(source: Source, history: HistorySpec, rules: EligibilitySpec | None, reference: dt.date) -> Visits:
@@ -131,7 +113,7 @@ def read_past_outcomes(
             f"The baseline period must be longer than the window of outcomes, got {history.days} days and {window_days:g}.",
             hint="Set history.days (baseline_period_days) to more.",
         )
-    past = _past(source, end, facts)
+    past = past_source(source, end, {fact.table: fact.time for fact in facts.values()})
     tables: list[tuple[str | None, str]] = [(history.visits.table, history.visits.unit)]
     as_text = units_differ(past, tables + [(fact.table, fact.unit) for fact in facts.values()])
     visits = _visits(past, history, rules, reference, as_text=as_text)
@@ -163,11 +145,6 @@ def _visits(source: Source, history: HistorySpec, rules: EligibilitySpec | None,
     chosen = table.select(**{UNIT: unit.cast("string") if as_text else unit, "at": micros_of(source, table, history.visits.time)})
     end = _day_number(reference) * MICROS_PER_DAY
     return chosen.filter(chosen[UNIT].notnull() & (chosen["at"] >= end - history.days * MICROS_PER_DAY) & (chosen["at"] < end))
-
-
-def _past(source: Source, end: int, facts: Mapping[str, FactTable]) -> PastSource:
-    own = {field.name: getattr(source, field.name) for field in fields(Source)}
-    return PastSource(**own, before=end, times={fact.table: fact.time for fact in facts.values()})
 
 
 def _day_number(day: dt.date) -> int:

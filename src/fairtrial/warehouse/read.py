@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from fairtrial.stats.reading import Reading
 from fairtrial.warehouse.aggregates import read_aggregates
 from fairtrial.warehouse.logs import read_logs
 from fairtrial.warehouse.measure import Progress
+from fairtrial.warehouse.past import micros_at, past_source, rows_after, times_of
 from fairtrial.warehouse.sources import Source, open_source, source_of_frame
 from fairtrial.warehouse.unit_table import as_arm, check_column, is_no_arm
 from fairtrial.warehouse.units import read_units
@@ -28,6 +31,7 @@ def read(
     progress: Callable[[str], None] | None = None,
     cache: Path | None = None,
     segments: SegmentsSpec | None = None,
+    until: dt.datetime | None = None,
 ) -> Reading:
     """Read arm statistics from the data of a spec, whatever its shape and engine.
 
@@ -39,6 +43,8 @@ def read(
         progress: Told, in a few words, what is being done.
         cache: Folder that remembers data whose units were found to be unique.
         segments: Columns by which the same is read, of shape `units` alone.
+        until: Of shape `logs`: the first moment that is not read, aware; rows from then on are counted. Other shapes
+            have no times to go by.
 
     Returns:
         The arm statistics and the account of what was read and left out.
@@ -50,7 +56,17 @@ def read(
     """
     _check_request(needs, arms)
     with open_source(data.source, base) as source:
-        return _read_from(source, data, needs, arms, progress or _silent, cache, segments)
+        if until is None or not isinstance(data, LogsData):
+            return _read_from(source, data, needs, arms, progress or _silent, cache, segments)
+        moment = micros_at(until)
+        past = past_source(source, moment, times_of(data))
+        return _without(rows_after(source, data, moment), _read_from(past, data, needs, arms, progress or _silent, cache, segments))
+
+
+def _without(later: int, reading: Reading) -> Reading:
+    """The reading, with what was left out for its date."""
+    notes = (f"{later:,} rows dated at or after the look were left out.",) if later else ()
+    return replace(reading, intake=replace(reading.intake, notes=(*reading.intake.notes, *notes)), later_rows=later)
 
 
 def read_frame(

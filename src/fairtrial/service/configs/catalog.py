@@ -9,10 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from fairtrial.errors import DataError
+from fairtrial.analysis import quick_analysis
+from fairtrial.analysis.quick import end_of_day, store
+from fairtrial.errors import DataError, UsageError
 from fairtrial.evaluation.feasibility import HINTS, REQUEST_SOURCE, TrafficFigures, assess_feasibility, feasibility_document, traffic_of
 from fairtrial.evaluation.feasibility_advice import what_to_change
-from fairtrial.service.configs.schemas import ConfigOut, ConfigsOut, FeasibilityOut, FeasibilityRequest
+from fairtrial.service.configs.schemas import AnalysisOut, AnalysisRequest, ConfigOut, ConfigsOut, FeasibilityOut, FeasibilityRequest
 from fairtrial.service.settings import Settings
 from fairtrial.spec import ExperimentConfigClient, get_package_version
 from fairtrial.spec.catalog_file import version_of
@@ -49,6 +51,28 @@ def assess_config(settings: Settings, name: str, asked: FeasibilityRequest, *, n
         raise DataError(found.reason, hint=HINTS.get(found.code, ""), code=found.code)
     document = feasibility_document(found, changes=[change.as_data() for change in what_to_change(found)])
     return FeasibilityOut.model_validate(msgspec.to_builtins(document))
+
+
+def analyze_config(settings: Settings, name: str, asked: AnalysisRequest, *, now: dt.datetime) -> AnalysisOut:
+    """Everything known of one configuration's result; the numbers are those of `fairtrial analyze`.
+
+    Raises:
+        ExperimentConfigError: There is no such experiment.
+        UsageError: Neither the configuration nor the settings say where the units are.
+        DataError: The data cannot answer.
+        ConnectorError: The warehouse cannot be reached.
+    """
+    found = _catalog(settings.catalog).load(name)
+    if found.spec.data is None and not settings.warehouse:
+        raise UsageError(f"Experiment {name!r} names no data, and the service has no warehouse.", hint="Set FAIRTRIAL_WAREHOUSE.")
+    moment = now if asked.reference_date is None else end_of_day(asked.reference_date)
+    source = settings.warehouse if found.spec.data is None else None
+    if asked.write_to_warehouse and not settings.warehouse:
+        raise UsageError("The service has no warehouse to write to.", hint="Set FAIRTRIAL_WAREHOUSE.")
+    made = quick_analysis(found.spec, source=source, base=found.base, as_of=moment)
+    if asked.write_to_warehouse:
+        store(made, settings.warehouse, legacy=asked.use_legacy_schema)
+    return AnalysisOut.model_validate(made.to_dict())
 
 
 def _traffic(spec: ExperimentSpec, asked: FeasibilityRequest) -> TrafficFigures | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from fairtrial.service.configs import catalog
-from fairtrial.service.configs.schemas import ConfigOut, ConfigsOut, FeasibilityOut, FeasibilityRequest
+from fairtrial.service.configs.schemas import AnalysisOut, AnalysisRequest, ConfigOut, ConfigsOut, FeasibilityOut, FeasibilityRequest
 from fairtrial.service.dependencies import AsAnalyst, AsViewer, Now, State
 
 router = APIRouter(prefix="/configs", tags=["configs"])
@@ -34,3 +34,10 @@ def assess_config(state: State, actor: AsAnalyst, now: Now, name: str, body: Fea
     """Units, days and dates, and whether they fit; from the configuration and the body alone (XC-50)."""
     del actor
     return catalog.assess_config(state.settings, name, body, now=now)
+
+
+@router.post("/{name}/analysis", response_model=AnalysisOut)
+def analyze_config(state: State, actor: AsAnalyst, now: Now, name: str, body: AnalysisRequest) -> AnalysisOut:
+    """Analyse a configuration's units, from where it says they are or from the warehouse (XC-50)."""
+    del actor
+    return catalog.analyze_config(state.settings, name, body, now=now)

@@ -47,6 +47,28 @@ class FeasibilityRequest(Body):
     """Factor on the units, for those that will be lost; default: the configuration's."""
 
 
+class AnalysisRequest(Body):
+    """How to analyse a configuration."""
+
+    write_to_warehouse: bool = False
+    """Store the result in the warehouse."""
+    use_legacy_schema: bool = False
+    """Store it in the one table of old instead of the two."""
+    reference_date: Day | None = None
+    """Last day that counts; default: now."""
+
+
+class AnalysisOut(BaseModel):
+    """Everything that `fairtrial.analysis.run_quick_analysis` gathers; numbers that are not there are null, with a reason beside them."""
+
+    experiment_info: dict[str, Any]
+    statistical_results: dict[str, Any]
+    secondary_metrics_analysis: dict[str, Any]
+    quality_checks: dict[str, Any]
+    recommendation: dict[str, Any]
+    warehouse: dict[str, Any] | None = None
+
+
 class StatisticalParameters(BaseModel):
     """What is tested, at which error rates."""
 
