@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from typer.models import ArgumentInfo
 
 from fairtrial.cli.app import VERBS, build_verb
-from fairtrial.spec import changes, data, eligibility, experiment, feasibility, metric, plan, quasi, segments
+from fairtrial.spec import assignment, changes, data, eligibility, experiment, feasibility, metric, plan, quasi, segments
 from fairtrial.warehouse import result_rows
 
 DOCS = Path(__file__).parent
@@ -41,6 +41,7 @@ MODELS: dict[str, type[BaseModel]] = {
     model.__name__: model
     for model in (
         experiment.ExperimentSpec,
+        assignment.AssignmentSpec,
         plan.VariantSpec,
         eligibility.EligibilitySpec,
         eligibility.EligibilityRule,
@@ -99,6 +100,7 @@ LINKS = {
     "VariantSpec": ("arm", "spec.md#an-arm"),
     "EligibilitySpec": ("eligibility", "spec.md#eligibility"),
     "EligibilityRule": ("rule", "spec.md#eligibility"),
+    "AssignmentSpec": ("assignment", "spec.md#assignment"),
     "PlanSpec": ("plan", "spec.md#the-plan"),
     "SequentialSpec": ("looks", "spec.md#planned-looks"),
     "AlwaysValidSpec": ("sequence", "spec.md#an-always-valid-sequence"),

@@ -291,7 +291,7 @@ def test_name_and_version_agree(entry, name, version, agree):
         ("power_analysis.effect_size.minimum_detectable_effect", 0.1, "sized for an effect of 0.1, larger than the 0.08"),
         ("power_analysis.sequential_testing.alpha_spending_function", "pocock", "switched off"),
         ("design.temporal_schedule.ramp_up_days", 3, "ramp_up_days is recorded, not executed"),
-        ("design.assignment_method", "stratified_block_randomization", "stratification is recorded, not executed"),
+        ("design.assignment_method", "stratified_block_randomization", "does nothing without population.stratification"),
         ("implementation.decision_framework.launch_criteria", ["the boss likes it"], "['the boss likes it']"),
     ],
 )
@@ -322,5 +322,7 @@ def test_decreasing_metrics_are_sized_downward(entry):
 def test_short_and_long_populations_are_accepted(entry):
     """XC-07."""
     short = {"eligibility_criteria": {"include": ["buyers"], "exclude": ["staff"]}, "stratification": {"balance_across": ["country"]}}
-    assert parse_spec(put(entry, "population", short)).spec_hash == parse_spec(entry).spec_hash
+    spec, long = parse_spec(put(entry, "population", short)), parse_spec(entry)
+    assert (spec.assignment.strata, long.assignment.strata) == (("country",), ("device_type", "customer_type"))
+    assert spec.model_copy(update={"assignment": None}).spec_hash == long.model_copy(update={"assignment": None}).spec_hash
     assert "min_cart_value" in entry["population"]["eligibility_criteria"]["include"]

@@ -1,6 +1,7 @@
 """Assignment as a pure function of unit, experiment and salt."""
 
 from fairtrial.assignment.allocation import Allocation, HexThreshold
+from fairtrial.assignment.blocks import StratifiedAssignment, assign_in_blocks
 from fairtrial.assignment.hashing import HASH_SPACE, u, unit_hash
 from fairtrial.assignment.layers import SLOTS, Gate, GlobalHoldout, LayerPlace, SlotRange, take_slots
 from fairtrial.assignment.ranges import Segment
@@ -18,6 +19,8 @@ __all__ = [
     "Routing",
     "Segment",
     "SlotRange",
+    "StratifiedAssignment",
+    "assign_in_blocks",
     "take_slots",
     "u",
     "unit_hash",

@@ -118,8 +118,22 @@ def translate_catalog_entry(
         "plan": _plan(entry),
         "schedule": _schedule(entry.design.temporal_schedule),
         "feasibility": feasibility_of(entry),
+        "assignment": _assignment(entry),
     }
     return validated(ExperimentSpec, fields, what=what)
+
+
+def _assignment(entry: CatalogEntry) -> Fields | None:
+    """Strata and how they are used; None where the entry names none."""
+    strata = entry.population.stratification
+    if strata is None:
+        return None
+    return {
+        "method": "stratified_blocks" if entry.design.assignment_method == "stratified_block_randomization" else "hash",
+        "strata": strata.stratify_by or strata.balance_across,
+        "minimum_stratum_size": strata.minimum_stratum_size,
+        "balance_tolerance": strata.balance_tolerance,
+    }
 
 
 def _own_name(raw: Mapping[str, object]) -> str | None:

@@ -313,8 +313,8 @@ def _odd_numbers(entry: CatalogEntry, rules: ValidationRules) -> Iterator[str]:
 
 
 def _recorded_only(entry: CatalogEntry) -> Iterator[str]:
-    if entry.design.assignment_method != "simple_randomization" or entry.population.stratification is not None:
-        yield "stratification is recorded, not executed: this version randomises simply, and its unstratified intervals stay valid"
+    if entry.design.assignment_method != "simple_randomization" and entry.population.stratification is None:
+        yield "assignment_method stratified_block_randomization does nothing without population.stratification: units are assigned simply"
     if entry.design.temporal_schedule.ramp_up_days:
         yield "ramp_up_days is recorded, not executed: a ramp only moves units in, never between arms"
     frequent = [metric.name for metric in entry.metrics.guardrail_metrics if metric.monitoring_frequency != "at_analysis"]

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, cast
 from pydantic import Field, model_validator
 
 from fairtrial.errors import UnknownNameError, did_you_mean
+from fairtrial.spec.assignment import AssignmentSpec
 from fairtrial.spec.base import ExperimentKey, Name, SpecModel
 from fairtrial.spec.changes import Change
 from fairtrial.spec.combinations import check_combinations
@@ -74,6 +75,8 @@ class ExperimentSpec(SpecModel):
     """`adaptive` shares move by design, `unknown` shares were not recorded: neither can be checked for a mismatch."""
     eligibility: EligibilitySpec | None = None
     """Which units the experiment takes, by their attributes; left out, all."""
+    assignment: AssignmentSpec | None = None
+    """How units are given their arms; left out, each by its hash."""
     metrics: tuple[MetricSpec, ...] = Field(min_length=1)
     plan: PlanSpec = PlanSpec()
     schedule: ScheduleSpec | None = None

@@ -114,6 +114,11 @@ def _checked(raw: Mapping[str, Any]) -> ExperimentSpec:
             f"The service assigns experiments of kind {', '.join(RANDOMISED)}, got {spec.kind!r}, where nobody is randomised.",
             hint="Analyse it from its data: fairtrial analyze SPEC.",
         )
+    if spec.assignment is not None and spec.assignment.method != "hash":
+        raise UsageError(
+            f"The service assigns each unit by its hash when it comes; {spec.key!r} asks for {spec.assignment.method}.",
+            hint="Assign the list: fairtrial assign SPEC UNITS --out FILE, and analyse from the data.",
+        )
     types = {_type_of(arm.value) for arm in spec.arms}
     if len(types) > 1:
         raise UsageError(

@@ -2,7 +2,8 @@
 
 A randomisation test is right for the design that made the assignment and no
 other: units drawn one by one (Bernoulli), a fixed number of them (complete), a
-fixed number within each stratum, whole clusters, one of each pair. `plan_of`
+fixed number within each stratum, whole clusters, one of each pair, or drawn
+again until the arms were alike (re-randomisation). `plan_of`
 brings a design and its data to one form: atoms (units or clusters) that are
 assigned together, in strata that keep their number of treated atoms.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import get_args
 
@@ -27,6 +29,11 @@ from fairtrial.errors import DataError, NotEnoughDataError, UsageError
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 Integers = NDArray[np.intp]
+
+MOST_REJECTED = 500_000_000
+"""Atoms times assignments that are drawn before a re-randomised design is given up."""
+FEWEST_DRAWN = 2_000
+"""Assignments that are drawn at once where most are rejected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,7 +87,20 @@ class Paired:
     pairs: ArrayLike
 
 
-Design = Bernoulli | Complete | Stratified | Clustered | Paired
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rerandomized:
+    """So many units as were treated would always have been, and the arms would always have been as alike as this.
+
+    Attributes:
+        covariates: What the arms were balanced on, finite numbers, shape (n,) or (n, k).
+        limit: Largest Mahalanobis distance of the arms' means that would have been taken, >= 0.
+    """
+
+    covariates: ArrayLike
+    limit: float
+
+
+Design = Bernoulli | Complete | Stratified | Clustered | Paired | Rerandomized
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,12 +125,14 @@ class Plan:
         observed: Whether each atom was treated, shape (atoms,).
         starts: First atom of each stratum, shape (strata,).
         share: Probability of treatment of each atom, shape (atoms,), for Bernoulli designs; else None.
+        balanced: Of a re-randomised design: which of assignments (m, atoms) it would have taken, shape (m,).
     """
 
     atom: Integers
     observed: Booleans
     starts: Integers
     share: Floats | None = None
+    balanced: Callable[[Booleans], Booleans] | None = None
 
     @property
     def atoms(self) -> int:
@@ -150,10 +172,26 @@ class Plan:
         which = np.unravel_index(np.arange(total), [len(rows) for rows in choices])
         for (start, end), rows, index in zip(self.bounds, choices, which, strict=True):
             treated[:, start:end] = rows[index]
-        return Assignments(treated=treated, weight=np.full(total, 1.0 / total))
+        if self.balanced is not None:
+            treated = treated[self.balanced(treated)]
+        return Assignments(treated=treated, weight=np.full(len(treated), 1.0 / len(treated)))
 
     def draw(self, size: int, rng: np.random.Generator) -> Booleans:
         """Assignments drawn from the design, shape (size, atoms)."""
+        if self.balanced is None:
+            return self._drawn(size, rng)
+        taken, found, looked = list[Booleans](), 0, 0
+        while found < size:
+            some = self._drawn(max(size, FEWEST_DRAWN), rng)
+            taken.append(some[self.balanced(some)])
+            found, looked = found + len(taken[-1]), looked + len(some)
+            if found == 0 and looked * self.atoms > MOST_REJECTED:
+                raise DataError(
+                    f"None of {looked:,} assignments is as balanced as the design asks for.", hint="Check the limit.", code="not_balanced"
+                )
+        return np.concatenate(taken)[:size]
+
+    def _drawn(self, size: int, rng: np.random.Generator) -> Booleans:
         if self.share is not None:
             treated = rng.random((size, self.atoms)) < self.share
             while (lost := np.flatnonzero(treated.all(axis=1) | ~treated.any(axis=1))).size:
@@ -189,13 +227,19 @@ def plan_of(design: Design, treated: ArrayLike, n: int) -> Plan:
         DataError: The assignment cannot have come from the design.
     """
     if not isinstance(design, get_args(Design)):
-        raise UsageError(f"design must be Bernoulli, Complete, Stratified, Clustered or Paired, got {design!r}.", hint="As in Complete().")
+        raise UsageError(
+            f"design must be Bernoulli, Complete, Stratified, Clustered, Paired or Rerandomized, got {design!r}.", hint="As in Complete()."
+        )
     z = np.asarray(treated)
     if z.shape != (n,) or not np.isin(z, (0, 1)).all():
         raise UsageError(f"Each of {n} units needs a 1 (treatment) or a 0 (control), got {z.dtype} of shape {z.shape}.")
     z = z.astype(np.bool_)
     if z.all() or not z.any():
         raise NotEnoughDataError(f"Both arms need units, got {int(z.sum())} treated of {n}.", code="too_few_units")
+    return _plan_within(design, z, n)
+
+
+def _plan_within(design: Design, z: Booleans, n: int) -> Plan:
     match design:
         case Bernoulli(share=share):
             return _bernoulli(share, z)
@@ -203,6 +247,8 @@ def plan_of(design: Design, treated: ArrayLike, n: int) -> Plan:
             return Plan(atom=np.arange(n), observed=z, starts=np.zeros(1, dtype=np.intp))
         case Stratified(strata=strata):
             return _within(np.arange(n), z, _codes(strata, n, "stratum"))
+        case Rerandomized(covariates=covariates, limit=limit):
+            return _balanced(covariates, limit, z)
         case Paired(pairs=pairs):
             codes = _codes(pairs, n, "pair")
             if (np.bincount(codes) != 2).any() or (np.bincount(codes, weights=z) != 1.0).any():
@@ -210,6 +256,59 @@ def plan_of(design: Design, treated: ArrayLike, n: int) -> Plan:
             return _within(np.arange(n), z, codes)
         case Clustered(clusters=clusters, strata=strata):
             return _clustered(_codes(clusters, n, "cluster"), z, None if strata is None else _codes(strata, n, "stratum"))
+
+
+def mahalanobis_distances(covariates: ArrayLike, treated: ArrayLike) -> Floats:
+    """How far the arms' covariate means are apart, for many assignments.
+
+    Args:
+        covariates: Finite numbers, shape (n,) or (n, k).
+        treated: Whether each unit is treated, shape (m, n); both arms hold units in each.
+
+    Returns:
+        n_c n_t / n d' S^-1 d, d the difference of means and S the covariance over all units, shape (m,); over all
+        assignments about chi-square with k degrees of freedom.
+
+    Raises:
+        UsageError: Shapes do not match, or a number is not finite.
+        DataError: A covariate is constant or a combination of others.
+
+    References:
+        Morgan & Rubin (2012), Annals of Statistics 40, 1263-1282, equation 1.
+    """
+    values = np.asarray(covariates, dtype=np.float64)
+    values = values[:, None] if values.ndim == 1 else values
+    z = np.asarray(treated, dtype=np.bool_)
+    if values.ndim != 2 or z.ndim != 2 or z.shape[1] != values.shape[0] or not np.isfinite(values).all():
+        raise UsageError(f"Covariates are finite numbers, a row a unit, got shape {values.shape} for assignments of shape {z.shape}.")
+    sums = z.astype(np.float64) @ _whitened(values)
+    n_treated = z.sum(axis=1)
+    return np.square(sums).sum(axis=1) * z.shape[1] / (n_treated * (z.shape[1] - n_treated))
+
+
+def _whitened(values: Floats) -> Floats:
+    """Columns of mean 0, variance 1 and no correlation that span the same space."""
+    n, k = values.shape
+    spread = values.std(axis=0)
+    if n <= k or (spread <= 1e-12 * np.maximum(np.abs(values).max(axis=0), 1e-300)).any():
+        raise DataError("A covariate to balance on must vary over the units.", code="collinear")
+    standard = (values - values.mean(axis=0)) / spread
+    left, strength, _ = np.linalg.svd(standard, full_matrices=False)
+    if strength[-1] <= 1e-8 * strength[0]:
+        raise DataError("A covariate to balance on is a combination of the others.", hint="Leave one out.", code="collinear")
+    return np.asarray(left * math.sqrt(n - 1.0), dtype=np.float64)
+
+
+def _balanced(covariates: ArrayLike, limit: float, treated: Booleans) -> Plan:
+    if not limit >= 0.0:
+        raise UsageError(f"limit is a distance >= 0, got {limit}.")
+    if mahalanobis_distances(covariates, treated[None, :])[0] > limit:
+        raise DataError("The assignment is less balanced than its design allows.", hint="Check covariates and limit.", code="not_balanced")
+
+    def balanced(assignments: Booleans) -> Booleans:
+        return mahalanobis_distances(covariates, assignments) <= limit
+
+    return Plan(atom=np.arange(treated.size), observed=treated, starts=np.zeros(1, dtype=np.intp), balanced=balanced)
 
 
 def _bernoulli(share: ArrayLike, treated: Booleans) -> Plan:
