@@ -6,6 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -85,3 +86,63 @@ def test_wrong_usage_is_said_before_anything_is_written(options, says, tmp_path)
     assert done.returncode == 2
     assert says in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+SHOP = """\
+key: product-page
+arms: [control, treatment]
+metrics:
+  - {key: bought, kind: proportion, role: primary, column: {fact: orders}}
+  - {key: revenue, kind: mean, column: {fact: orders, value: amount}, covariate: {fact: orders, value: amount, before_days: 28}}
+plan: {baseline: 0.35, mde: 0.08}
+data:
+  source: duckdb:///shop.duckdb
+  assignments: {table: assignments, unit: user_id, arm: arm, time: assigned_at}
+  facts:
+    orders: {table: orders, unit: user_id, time: ordered_at, event_id: order_id}
+  window_days: 14
+"""
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "sqlite"])
+def test_late_and_repeated_events_do_not_move_the_estimate(kind, tmp_path):
+    """XC-48: they are counted and left out, and the numbers stay what they are without them."""
+    (tmp_path / "shop.yaml").write_text(SHOP, encoding="utf-8")
+    cards = {}
+    for name, options in (("plain", ()), ("more", ("--late", "0.2", "--duplicates", "0.05"))):
+        made = fairtrial("generate", "shop.yaml", "--seed", 7, "--units", 800, "--out", f"{name}.{kind}", *options, cwd=tmp_path)
+        assert made.returncode == 0, made.stderr
+        source = f"{kind}:///{name}.{kind}"
+        assert source in made.stderr
+        read = fairtrial("analyze", "shop.yaml", "--source", source, "--scorecard", f"{name}.json", cwd=tmp_path)
+        assert read.returncode in {0, 1}, read.stderr
+        assert fairtrial("verify", f"{name}.json", "shop.yaml", "--source", source, cwd=tmp_path).returncode == 0
+        cards[name] = json.loads((tmp_path / f"{name}.json").read_text())
+    for before, after in zip(cards["plain"]["comparisons"], cards["more"]["comparisons"], strict=True):
+        for number in ("effect", "p_value", "std_error", "control"):
+            assert after["estimate"][number] == pytest.approx(before["estimate"][number], rel=1e-9)
+    assert (cards["plain"]["intake"]["late_events"], cards["plain"]["intake"]["duplicate_events"]) == (0, 0)
+    assert cards["more"]["intake"]["late_events"] > 50
+    assert cards["more"]["intake"]["duplicate_events"] > 50
+
+
+def test_logs_are_equal_bytes_in_sqlite_and_equal_rows_in_duckdb_and_say_synthetic(tmp_path):
+    (tmp_path / "shop.yaml").write_text(SHOP, encoding="utf-8")
+    for file in ("a.sqlite", "b.sqlite", "a.duckdb", "b.duckdb"):
+        assert fairtrial("generate", "shop.yaml", "--seed", 7, "--units", 300, "--out", file, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "a.sqlite").read_bytes() == (tmp_path / "b.sqlite").read_bytes()
+    for table in ("assignments", "orders", "fairtrial_synthetic"):
+        rows = []
+        for file in ("a.duckdb", "b.duckdb"):
+            with duckdb.connect(str(tmp_path / file), read_only=True) as database:
+                rows.append(database.table(table).fetchall())
+        assert rows[0] == rows[1]
+        assert len(rows[0]) > 3
+    assert ("synthetic", "true") in rows[0]
+
+
+def test_logs_are_written_to_databases(tmp_path):
+    (tmp_path / "shop.yaml").write_text(SHOP, encoding="utf-8")
+    done = fairtrial("generate", "shop.yaml", "--seed", 7, "--out", "a.parquet", cwd=tmp_path)
+    assert done.returncode == 2
+    assert ".duckdb or .sqlite" in done.stderr

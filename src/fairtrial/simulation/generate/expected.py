@@ -86,16 +86,16 @@ class Expected:
             raise UsageError(f"A decrease by {size:.0%} leaves nothing of {primary.key!r}.", hint="Name a smaller one by --effect.")
         return size if primary.direction == "increase" else -size
 
-    def units(self, recipe: Recipe) -> int:
-        """How many units: those asked for, or the planned size."""
+    def units(self, recipe: Recipe, *, analysed: float = 1.0) -> int:
+        """How many units: those asked for, or the planned size, of which the share `analysed` counts."""
         if recipe.units is not None:
             return recipe.units
         planned, _, _ = planned_units(self.spec)
         if planned is None:
             self.assume(f"There are {ASSUMED_UNITS:,} units: no size follows from the plan.")
             return ASSUMED_UNITS
-        size = _enough(planned)
-        self.assume(f"There are {size:,} units: the planned {sum(planned.values()):,} and a few more, so that hashing fills every arm.")
+        size = math.ceil(_enough(planned) / analysed)
+        self.assume(f"There are {size:,} units: the planned {sum(planned.values()):,} and more, so that every arm is filled.")
         if size > MOST:
             raise UsageError(f"The plan calls for {size:,} units, at most {MOST:,} are generated.", hint="Ask for fewer by --units.")
         return size

@@ -11,9 +11,11 @@ from typing import Literal
 
 from fairtrial.assignment import Allocation
 from fairtrial.errors import UsageError
+from fairtrial.simulation.generate.columns import Column
 from fairtrial.simulation.generate.expected import Expected
+from fairtrial.simulation.generate.logs import EXPOSED, log_tables
 from fairtrial.simulation.generate.recipe import Recipe
-from fairtrial.simulation.generate.units import Column, unit_table
+from fairtrial.simulation.generate.units import unit_table
 from fairtrial.spec.data import AggregatesData, LogsData, UnitsData
 from fairtrial.spec.experiment import ExperimentSpec
 
@@ -47,19 +49,21 @@ def generate_data(spec: ExperimentSpec, recipe: Recipe) -> Synthetic:
     Raises:
         UsageError: The design is one for which nothing is generated, or a figure of the plan is impossible.
     """
-    data = _known_shape(spec)
+    data = _known_shape(spec, recipe)
     expected = Expected(spec)
     effect = expected.effect(recipe)
-    names = [f"synthetic-{recipe.seed}-{number}" for number in range(expected.units(recipe))]
+    analysed = EXPOSED if isinstance(data, LogsData) and data.exposures is not None else 1.0
+    names = [f"synthetic-{recipe.seed}-{number}" for number in range(expected.units(recipe, analysed=analysed))]
     allocation = Allocation.from_shares(spec.key, spec.shares or {})
     arms = [allocation.arm(name) for name in names]
     if isinstance(data, LogsData):
-        raise UsageError("Logs of events are not generated.", hint="Leave `data` out of a copy.")
-    tables = {"units": unit_table(expected, recipe, data, names, arms, effect)}
+        tables = log_tables(expected, recipe, data, names, arms, effect)
+    else:
+        tables = {"units": unit_table(expected, recipe, data, names, arms, effect)}
     return Synthetic(shape=data.shape, tables=tables, units=len(names), effect=effect, assumed=tuple(expected.assumed))
 
 
-def _known_shape(spec: ExperimentSpec) -> UnitsData | LogsData:
+def _known_shape(spec: ExperimentSpec, recipe: Recipe) -> UnitsData | LogsData:
     """The data to make, of a design that has some."""
     if spec.kind not in {"ab_test", "holdout"} or spec.shares is None:
         raise UsageError(
@@ -69,6 +73,10 @@ def _known_shape(spec: ExperimentSpec) -> UnitsData | LogsData:
     data = spec.data or UnitsData(source="synthetic", unit="unit")
     if isinstance(data, AggregatesData):
         raise UsageError("Data are generated unit by unit, ready aggregates have none.", hint="Leave `data` out of a copy of the spec.")
+    if isinstance(data, UnitsData) and (recipe.late or recipe.duplicates):
+        raise UsageError(
+            "Late and repeated events are of logs, these data are a table of units.", hint="Leave --late and --duplicates out."
+        )
     if isinstance(data, UnitsData) and data.pair is not None:
         raise UsageError("No pairs are generated.", hint="Leave `data.pair` and the paired tests out of a copy of the spec.")
     return data

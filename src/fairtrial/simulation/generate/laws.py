@@ -17,6 +17,11 @@ from fairtrial.errors import UsageError
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+EVENTS_PER_UNIT = 8.0
+"""Mean of the Poisson denominator of a ratio, to which one is added."""
+CENTRE, SPREAD = 100.0, 20.0
+"""Mean and standard deviation of a covariate."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -54,9 +59,7 @@ def draw_counts(mean: float, sd: float | None, factor: Floats, rng: np.random.Ge
     Raises:
         UsageError: No whole numbers of this mean spread so little.
     """
-    before = _counts(mean, sd, factor.size, rng)
-    whole = np.floor(factor).astype(np.int64)
-    return Outcome(before, before * whole + rng.binomial(before, factor - whole))
+    return _multiplied(_counts(mean, sd, factor.size, rng), factor, rng)
 
 
 def draw_amounts(mean: float, sd: float, factor: Floats, rng: np.random.Generator) -> Outcome:
@@ -66,12 +69,36 @@ def draw_amounts(mean: float, sd: float, factor: Floats, rng: np.random.Generato
     return Outcome(before, before * factor)
 
 
+def draw_exponential(quantile: float, q: float, factor: Floats, rng: np.random.Generator) -> Outcome:
+    """Exponential numbers of which the share `q` in (0, 1) lies below `quantile` > 0, shape (n,)."""
+    before = rng.exponential(-quantile / math.log1p(-q), factor.size)
+    return Outcome(before, before * factor)
+
+
+def draw_trials(n: int, rng: np.random.Generator) -> Ints:
+    """Denominators of a ratio, 1 or more, shape (n,)."""
+    return 1 + rng.poisson(EVENTS_PER_UNIT, n)
+
+
+def draw_ratio(trials: Ints, rate: float, factor: Floats, rng: np.random.Generator) -> Outcome:
+    """Numerators of a ratio > 0 of sums: a share of `trials` where the ratio stays below 1, Poisson's otherwise, shape (n,)."""
+    if rate * float(factor.max()) < 1.0:
+        return draw_successes(trials, rate, factor, rng)
+    return _multiplied(rng.poisson(rate * trials), factor, rng)
+
+
 def draw_beside(outcome: NDArray[np.generic], correlation: float, rng: np.random.Generator) -> Floats:
     """Numbers of mean 0 and standard deviation 1 with this correlation to `outcome`, shape (n,)."""
     values = outcome.astype(np.float64)
     spread = float(values.std())
     score = (values - values.mean()) / spread if spread > 0.0 else np.zeros_like(values)
     return correlation * score + math.sqrt(1.0 - correlation**2) * rng.standard_normal(values.size)
+
+
+def _multiplied(before: Ints, factor: Floats, rng: np.random.Generator) -> Outcome:
+    """Whole numbers times a factor, rounded up or down by chance so that the mean is exact."""
+    whole = np.floor(factor).astype(np.int64)
+    return Outcome(before, before * whole + rng.binomial(before, factor - whole))
 
 
 def _counts(mean: float, sd: float | None, n: int, rng: np.random.Generator) -> Ints:

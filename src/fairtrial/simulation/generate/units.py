@@ -7,21 +7,29 @@ from numpy.typing import NDArray
 
 from fairtrial.errors import UsageError
 from fairtrial.simulation.generate.clock import as_timestamps, draw_times, enrolment
+from fairtrial.simulation.generate.columns import Column, put
 from fairtrial.simulation.generate.expected import Expected
-from fairtrial.simulation.generate.laws import Floats, Outcome, draw_amounts, draw_beside, draw_counts, draw_successes
+from fairtrial.simulation.generate.laws import (
+    CENTRE,
+    EVENTS_PER_UNIT,
+    SPREAD,
+    Floats,
+    Outcome,
+    draw_amounts,
+    draw_beside,
+    draw_counts,
+    draw_exponential,
+    draw_ratio,
+    draw_successes,
+    draw_trials,
+)
 from fairtrial.simulation.generate.recipe import LABEL, Recipe
 from fairtrial.spec.data import UnitsData
 from fairtrial.spec.experiment import metric_sources
 from fairtrial.spec.metric import MetricSpec
 
-Column = list[str] | NDArray[np.generic]
-
 FIRST_SEEN = "first_seen"
 """The column of when a unit came, where the spec has no other use for the name."""
-EVENTS_PER_UNIT = 8.0
-"""Mean of the Poisson denominator of a ratio, to which one is added."""
-CENTRE, SPREAD = 100.0, 20.0
-"""Mean and standard deviation of a covariate."""
 LEVELS = np.array(["a", "b", "c"])
 BORDERS = (0.0, 0.84)
 """Normal scores between the levels of a stratum or segment: half, three tenths and a fifth of the units."""
@@ -68,16 +76,8 @@ class _Table:
         self._untreated: dict[str, NDArray[np.generic]] = {}
 
     def put(self, name: str, column: Column) -> None:
-        """Add a column.
-
-        Raises:
-            UsageError: The name is taken.
-        """
-        if name in self.columns:
-            raise UsageError(
-                f"Each column of generated data has one meaning, {name!r} would have two.", hint="Name another in a copy of the spec."
-            )
-        self.columns[name] = column
+        """Add a column; a name that is taken is refused."""
+        put(self.columns, name, column)
 
     def outcomes(self) -> None:
         """The columns of every metric, those of the primary one first."""
@@ -97,7 +97,7 @@ class _Table:
             ratio = parts.get("covariate_denominator")
             below: NDArray[np.generic] = np.ones(self._factor.size)
             if isinstance(ratio, str) and ratio not in self.columns:
-                below = 1 + self._stream(ratio).poisson(EVENTS_PER_UNIT, self._factor.size)
+                below = draw_trials(self._factor.size, self._stream(ratio))
                 self.put(ratio, below)
             for part, name in parts.items():
                 if part.startswith("covariate") and part != "covariate_denominator" and isinstance(name, str) and name not in self.columns:
@@ -147,8 +147,7 @@ class _Table:
         elif metric.kind == "mean":
             drawn = draw_amounts(mean, self._expected.sd(metric, mean), factor, rng)
         else:
-            scale = -mean / np.log1p(-metric.q)
-            drawn = draw_amounts(scale, scale, factor, rng)
+            drawn = draw_exponential(mean, metric.q, factor, rng)
             self._expected.assume(f"{metric.key} is of an exponential distribution.")
         self._keep(metric, sources["outcome"], drawn)
 
@@ -156,16 +155,10 @@ class _Table:
         """Numerator and denominator; the first is a share of the second where the ratio is below 1 and stays so."""
         below = sources["denominator"]
         if below not in self.columns:
-            self.put(below, 1 + self._stream(below).poisson(EVENTS_PER_UNIT, factor.size))
+            self.put(below, draw_trials(factor.size, self._stream(below)))
             self._expected.assume(f"{below} is 1 and a Poisson number of mean {EVENTS_PER_UNIT:g}.")
         trials = np.asarray(self.columns[below]).astype(np.int64)
-        rng = self._stream(metric.key)
-        if rate * float(factor.max()) < 1.0:
-            drawn = draw_successes(trials, rate, factor, rng)
-        else:
-            before = rng.poisson(rate * trials)
-            whole = np.floor(factor).astype(np.int64)
-            drawn = Outcome(before, before * whole + rng.binomial(before, factor - whole))
+        drawn = draw_ratio(trials, rate, factor, self._stream(metric.key))
         self._keep(metric, sources["numerator"], drawn)
         self._untreated[metric.key] = drawn.untreated.astype(np.float64) - rate * trials
 
