@@ -46,6 +46,7 @@ VERBS = {
     "aa": Verb("aa", "aa", "Re-randomise history many times: do the tests keep their promise on your data?"),
     "calibrate": Verb("calibrate", "calibrate", "Measure a method's size, coverage and power by simulation."),
     "assign": Verb("assign", "assign", "Assign a list of units, and say how alike the arms are."),
+    "generate": Verb("generate", "generate", "Make SYNTHETIC data of an experiment, to rehearse it."),
     "analyze": Verb("analyze", "analyze", "Analyse an experiment and decide by its own rule."),
     "verify": Verb("verify", "verify", "Make a scorecard again and say whether it is equal, or what differs."),
     "list": Verb("specs", "list_experiments", "Name the experiments there are."),
