@@ -118,6 +118,7 @@ def translate_catalog_entry(
         "plan": _plan(entry),
         "schedule": _schedule(entry.design.temporal_schedule),
         "feasibility": feasibility_of(entry),
+        "business": entry.business_impact,
     }
     return validated(ExperimentSpec, fields, what=what)
 
