@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from typer.models import ArgumentInfo
 
 from fairtrial.cli.app import VERBS, build_verb
-from fairtrial.spec import assignment, changes, data, eligibility, experiment, feasibility, metric, plan, quasi, segments
+from fairtrial.spec import assignment, business, changes, data, eligibility, experiment, feasibility, metric, plan, quasi, segments
 from fairtrial.warehouse import result_rows
 
 DOCS = Path(__file__).parent
@@ -74,6 +74,7 @@ MODELS: dict[str, type[BaseModel]] = {
         feasibility.VisitTable,
         feasibility.MetricHistory,
         feasibility.FeasibilityRecord,
+        business.BusinessSpec,
         quasi.DidDesign,
         quasi.RddDesign,
         quasi.SyntheticControlDesign,
@@ -127,6 +128,7 @@ LINKS = {
     "VisitTable": ("visits", "spec.md#history-to-plan-from"),
     "MetricHistory": ("events of a metric", "spec.md#history-to-plan-from"),
     "FeasibilityRecord": ("record", "spec.md#what-was-found-last"),
+    "BusinessSpec": ("business", "spec.md#business"),
     "DidDesign": ("did", "spec.md#kind-did"),
     "RddDesign": ("rdd", "spec.md#kind-rdd"),
     "SyntheticControlDesign": ("synthetic_control", "spec.md#kind-synthetic_control"),

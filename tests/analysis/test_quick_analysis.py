@@ -19,8 +19,9 @@ from fairtrial.analysis import (
     run_quick_analysis,
 )
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
-from fairtrial.spec import parse_spec
+from fairtrial.spec import ExperimentConfigClient, parse_spec
 from fairtrial.spec.access import ExperimentConfigError
+from fairtrial.spec.business import BusinessSpec
 
 NAME = "free_shipping_threshold_test_v1_1_1"
 
@@ -261,3 +262,13 @@ def test_a_result_is_written_to_the_warehouse(frame, tmp_path, monkeypatch):
     assert old["warehouse"]["tables"] == ["int_experiment_results"]
     assert made["warehouse"]["analysis_id"] == old["warehouse"]["analysis_id"] == f"{NAME}_20240904T000000Z"
     json.loads(old.to_json())
+
+
+def test_what_the_effect_is_worth_stands_in_the_recommendation(frame):
+    """XC-35: with an interval, and null where the spec does not say what turns it into money."""
+    spec = ExperimentConfigClient().get_experiment_spec(NAME)
+    assert quick_analysis(spec, data=frame)["recommendation"]["expected_impact"] is None
+    worth = spec.model_copy(update={"business": BusinessSpec(eligible_units_per_day=100, value_per_unit=10, currency="USD")})
+    found = quick_analysis(worth, data=frame).to_dict()["recommendation"]["expected_impact"]
+    assert found["gain"]["value"] == pytest.approx(0.17506 * 100 * 365 * 10, rel=1e-6)
+    assert found["gain"]["interval"]["low"] == pytest.approx(0.137155 * 365_000, rel=1e-5)

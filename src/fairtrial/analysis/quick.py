@@ -290,7 +290,7 @@ def _recommendation(card: Scorecard) -> dict[str, Any]:
         "rule": decision.rule,
         "reason": decision.reason,
         "reasoning": list(decision.reasoning),
-        "expected_impact": None,
+        "expected_impact": next((_plain(one) for one in card.impact if one.treatment == card.treatment), None),
         "next_steps": list(decision.next_steps),
     }
 
@@ -301,5 +301,5 @@ def _plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in cast("Sequence[object]", value)]
     if is_dataclass(value) and not isinstance(value, type):
-        return cast("object", msgspec.to_builtins(value))
+        return cast("object", msgspec.json.decode(msgspec.json.encode(value)))
     return value

@@ -15,6 +15,7 @@ from fairtrial.evaluation.credible import loss_is_small
 from fairtrial.evaluation.evidence import Situation, gather_evidence, improvement, policy_of
 from fairtrial.evaluation.factorial import factor_effects, factorial_findings
 from fairtrial.evaluation.guard import read_guardrails
+from fairtrial.evaluation.impact import business_impact
 from fairtrial.evaluation.looks import Look, standing
 from fairtrial.evaluation.planned_looks import after_stop, giving_up, gone_on, planned_looks, power_left
 from fairtrial.evaluation.scorecard import Comparison, Guardrail, Incremental, LookStatus, PlanStatus, Scorecard
@@ -89,6 +90,7 @@ def evaluate(spec: ExperimentSpec, reading: Reading, looks: Sequence[Look] = (),
         best=dict(compared.best),
         segments=segments,
         factorial=factorial,
+        impact=business_impact(spec, comparisons, status, invalid=bool(critical)),
     )
 
 

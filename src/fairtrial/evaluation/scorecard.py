@@ -9,6 +9,7 @@ import msgspec
 
 from fairtrial._hooks import views
 from fairtrial.decisions.decision import Decision, GuardrailState
+from fairtrial.decisions.impact import Impact
 from fairtrial.diagnostics.allocation import SrmCheck
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import UnknownNameError
@@ -256,6 +257,7 @@ class Scorecard:
         best: By arm: probability to be the best on the primary metric, in a Bayesian plan; empty in others.
         factorial: Main effects and interactions of a factorial experiment; None in others.
         segments: Effects by segment, where the spec asks for them.
+        impact: What each treatment's effect is worth, where the spec has a `business` section; empty in others.
     """
 
     schema_version: int
@@ -286,6 +288,7 @@ class Scorecard:
     best: dict[str, float] = field(default_factory=dict[str, float])
     factorial: FactorialResult | None = None
     segments: Segments | None = None
+    impact: tuple[Impact, ...] = ()
 
     def to_json(self, *, indent: int = 2) -> str:
         """Strict, stable JSON: fields in declared order, infinite ends as null."""

@@ -74,7 +74,7 @@ def executive_summary(card: Scorecard, quality: Quality | None = None) -> Execut
         key_finding=_finding(shown),
         statistical_confidence=_confidence(card, shown),
         sample_quality=_sample(shown, quality),
-        business_impact=_impact(shown),
+        business_impact=_impact(card, shown),
         risk_assessment=_risk(card, shown),
         implementation_timeline=_timeline(card),
         executive_next_steps=(*shown.verdict.next_steps, *AFTERWARDS)[:STEPS],
@@ -133,9 +133,12 @@ def _sample(shown: ScorecardView, quality: Quality | None) -> str:
     return f"Units: {units}. {shown.srm.sentence} {shown.plan.sentence}{checks}"
 
 
-def _impact(shown: ScorecardView) -> str:
-    found = " ".join(item.sentence for item in shown.incremental)
-    return found or "Not computed: the spec declares no value of the effect."
+def _impact(card: Scorecard, shown: ScorecardView) -> str:
+    told = [item for item in shown.impact if item.treatment == clean(card.treatment)]
+    if told:
+        return " ".join(f"{item.sentence} {item.why_unavailable}".strip() for item in told)
+    found = " ".join(item.sentence for item in shown.incremental if item.treatment == clean(card.treatment))
+    return f"{found} The spec says nothing of what that is worth (`business`).".strip()
 
 
 def _risk(card: Scorecard, shown: ScorecardView) -> str:

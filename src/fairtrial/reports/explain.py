@@ -30,6 +30,7 @@ def explain(scorecard: Scorecard) -> str:
         _others(shown),
         _factors(shown),
         " ".join(item.sentence for item in shown.incremental) if shown.trusted else "",
+        _impact(shown),
         _power(shown),
         _missing(shown),
         _warnings(shown),
@@ -108,6 +109,15 @@ def _factors(shown: ScorecardView) -> str:
     rows = [row for metric in found.metrics if metric.role == "primary" for row in metric.rows]
     told = " ".join(row.spoken for row in (*rows[:MOST_NAMED], *found.simple[:MOST_NAMED]))
     return f"Factors. {found.sentence} {found.caution} {told}".replace("  ", " ").strip()
+
+
+def _impact(shown: ScorecardView) -> str:
+    """What the effects are worth, with the assumptions told once: they are the spec's."""
+    if not shown.impact:
+        return ""
+    told = [f"{one.sentence} {one.why_unavailable}".strip() for one in shown.impact]
+    assumed = list(dict.fromkeys(text for one in shown.impact for text in one.assumptions))
+    return f"Business impact. {' '.join([*told, *assumed])}"
 
 
 def _power(shown: ScorecardView) -> str:

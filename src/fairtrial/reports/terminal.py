@@ -38,6 +38,7 @@ def render_terminal(scorecard: Scorecard, console: Console) -> None:
     print_factors(pen, shown)
     print_segments(pen, shown)
     _incremental(pen, shown)
+    _impact(pen, shown)
     _findings(pen, shown)
     _next_steps(pen, shown.verdict)
     _provenance(pen, shown)
@@ -144,6 +145,24 @@ def _incremental(pen: Pen, shown: ScorecardView) -> None:
     pen.heading("Incremental outcomes", "effect times units")
     for item in shown.incremental:
         pen.out(pen.join((item.value, "bold"), (f" {item.metric}  ", "bold"), (item.sentence, "")), indent=2)
+
+
+def _impact(pen: Pen, shown: ScorecardView) -> None:
+    """What the effects are worth; every amount stands beside its interval."""
+    for one in shown.impact:
+        pen.heading("Business impact", f"{one.treatment} on {one.metric}" + (f", {one.level} intervals" if one.level else ""))
+        pen.out(pen.text(f"{one.sentence} {one.why_unavailable}".strip()), indent=2)
+        if not one.lines:
+            continue
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, show_edge=False)
+        table.add_column("", overflow="fold")
+        for _ in range(2):
+            table.add_column("", justify="right")
+        for line in one.lines:
+            table.add_row(pen.text(line.name), pen.text(line.value, "bold"), pen.text(line.interval))
+        pen.out(table, indent=2)
+        for text in one.assumptions:
+            pen.out(pen.text(f"- {text}", "dim"), indent=2)
 
 
 def _findings(pen: Pen, shown: ScorecardView) -> None:

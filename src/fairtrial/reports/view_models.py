@@ -264,6 +264,36 @@ class IncrementalView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImpactLineView:
+    """One figure with its interval; a dash where it has none (costs are exact)."""
+
+    name: str
+    value: str
+    interval: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImpactView:
+    """What a treatment's effect is worth.
+
+    Attributes:
+        level: Level of the intervals; empty where there are none.
+        sentence: The gain with its interval, and whether it is sure to pay.
+        lines: Gain, costs, net gain, return, payback; empty when unavailable.
+        assumptions: What the figures rest on.
+        why_unavailable: Why there are none; empty otherwise.
+    """
+
+    treatment: str
+    metric: str
+    level: str
+    sentence: str
+    lines: tuple[ImpactLineView, ...]
+    assumptions: tuple[str, ...]
+    why_unavailable: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentRowView:
     """One level of a segment column.
 
@@ -400,6 +430,7 @@ class ScorecardView:
         factorial: Effects of factors; None where the experiment is not factorial.
         provenance: (name, value) in order.
         segments: Effects by segment, where the spec asks for them.
+        impact: What the effects are worth, where the spec says what turns them into money.
     """
 
     title: str
@@ -430,3 +461,4 @@ class ScorecardView:
     intake_notes: tuple[str, ...]
     segments: SegmentsView | None = None
     factorial: FactorialView | None = None
+    impact: tuple[ImpactView, ...] = ()

@@ -16,6 +16,7 @@ from fairtrial.reports.axis import Domain, axis, domain, mark
 from fairtrial.reports.factorial_view import factorial_view
 from fairtrial.reports.formatting import DASH, clean, count, effect_style, estimate_style, level, p_statement, precise, share, tick
 from fairtrial.reports.guide import how_to_read
+from fairtrial.reports.impact_view import impact_views
 from fairtrial.reports.plan_view import plan_view
 from fairtrial.reports.provenance import intake_facts, provenance
 from fairtrial.reports.rows import effect_span, lift_span, row
@@ -76,6 +77,7 @@ def view(scorecard: Scorecard) -> ScorecardView:
         intake_notes=tuple(sentence(text) for text in scorecard.intake.notes),
         factorial=factorial_view(scorecard),
         segments=segments_view(scorecard),
+        impact=impact_views(scorecard),
     )
 
 

@@ -119,6 +119,7 @@ def translate_catalog_entry(
         "schedule": _schedule(entry.design.temporal_schedule),
         "feasibility": feasibility_of(entry),
         "assignment": _assignment(entry),
+        "business": entry.business_impact,
     }
     return validated(ExperimentSpec, fields, what=what)
 

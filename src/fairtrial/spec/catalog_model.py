@@ -12,6 +12,7 @@ from typing import Annotated, Literal, cast
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fairtrial.spec.base import Name, Share, SpecModel
+from fairtrial.spec.business import BusinessSpec
 from fairtrial.spec.changes import Change
 from fairtrial.spec.feasibility import AvoidPeriod, Correlation, Fallback, FeasibilityRecord, HistorySpec, RoiSpec
 from fairtrial.spec.plan import Day, Days
@@ -383,6 +384,8 @@ class CatalogEntry(SpecModel):
     """One experiment in the catalog's form."""
 
     business_justification: Prose
+    business_impact: BusinessSpec | None = None
+    """What the effect is worth: the `business` section of the normal form."""
     hypothesis: Hypothesis
     risk_assessment: object = None
     strategic_importance: object = None

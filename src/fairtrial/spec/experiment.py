@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from fairtrial.errors import UnknownNameError, did_you_mean
 from fairtrial.spec.assignment import AssignmentSpec
 from fairtrial.spec.base import ExperimentKey, Name, SpecModel
+from fairtrial.spec.business import BusinessSpec, check_business
 from fairtrial.spec.changes import Change
 from fairtrial.spec.combinations import check_combinations
 from fairtrial.spec.data import AggregatesData, DataSpec, LogsData, UnitsData
@@ -34,7 +35,7 @@ from fairtrial.spec.sequences import check_sequences
 from fairtrial.spec.weights import check_weights
 
 SHARE_TOLERANCE = 1e-6
-DESIGN_FREE = {"status", "name", "description", "owner", "prerequisites", "change_log", "feasibility"}
+DESIGN_FREE = {"status", "name", "description", "owner", "prerequisites", "change_log", "feasibility", "business"}
 """Fields that say nothing of the design and stay out of the spec hash."""
 
 
@@ -82,6 +83,8 @@ class ExperimentSpec(SpecModel):
     schedule: ScheduleSpec | None = None
     feasibility: FeasibilitySpec | None = None
     """Traffic, history and calendar, from which `fairtrial power` says whether it can be run; no part of the design."""
+    business: BusinessSpec | None = None
+    """What the primary metric's effect is worth, from which a result is told in money; no part of the design."""
     data: DataSpec | None = None
     design: QuasiDesign | None = None
     """Of a quasi-experiment: which columns say who was treated and when."""
@@ -176,7 +179,9 @@ class ExperimentSpec(SpecModel):
             check_no_factors(self.kind, factors=bool(self.factors), order=self.interactions, arms=self.arms, data=self.data)
         check_segments(self.segments, self.data, self.metrics, quasi=self.design is not None)
         facts = self.data.facts if isinstance(self.data, LogsData) else {}
-        check_feasibility(self.feasibility, [metric.key for metric in self.metrics], list(facts))
+        keys = [metric.key for metric in self.metrics]
+        check_feasibility(self.feasibility, keys, list(facts))
+        check_business(self.business, keys, randomised=self.design is None)
         return self
 
     @property
