@@ -64,7 +64,7 @@ def test_counts_have_the_mean_the_spread_and_the_planted_effect(mean, spread, fa
     sd = max(spread * np.sqrt(mean), np.sqrt(rest * (1 - rest)))
     drawn = draw_counts(mean, sd, np.full(N, factor), np.random.default_rng(seed))
     assert close(drawn.untreated, mean)
-    assert drawn.untreated.std() == pytest.approx(sd, rel=0.2, abs=0.02)
+    assert drawn.untreated.std() == pytest.approx(sd, rel=0.35, abs=0.02)
     assert close(drawn.observed, mean * factor)
     assert drawn.observed.min() >= 0
 
