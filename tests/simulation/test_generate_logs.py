@@ -133,6 +133,8 @@ def test_late_and_repeated_events_are_added_to_what_is_there():
     assert more["id"].size == distinct + round(0.1 * distinct)
     rows = [set(zip(t["user"], micros(t["at"]).tolist(), t["amount"].tolist(), strict=True)) for t in (plain, more)]
     assert rows[0] < rows[1]
+    inside = [per_unit(tables_of(spec, late=late), "orders", "amount")[1] for late in (0.0, 0.25)]
+    assert np.array_equal(*inside), "what is late lies outside every unit's window"
 
 
 def test_events_have_the_season_of_the_week():

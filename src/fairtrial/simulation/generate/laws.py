@@ -17,6 +17,8 @@ from fairtrial.errors import UsageError
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+ROUNDING = 1e-9
+"""Part of a variance that is no difference."""
 EVENTS_PER_UNIT = 8.0
 """Mean of the Poisson denominator of a ratio, to which one is added."""
 CENTRE, SPREAD = 100.0, 20.0
@@ -103,13 +105,13 @@ def _multiplied(before: Ints, factor: Floats, rng: np.random.Generator) -> Outco
 
 def _counts(mean: float, sd: float | None, n: int, rng: np.random.Generator) -> Ints:
     variance = mean if sd is None else sd**2
-    if variance > mean:
+    if variance > mean * (1.0 + ROUNDING):
         size = mean**2 / (variance - mean)
         return rng.poisson(rng.gamma(size, mean / size, n))
     below = math.floor(mean)
     rest = mean - below
     least = rest * (1.0 - rest)
-    if variance < least:
+    if variance < least * (1.0 - ROUNDING):
         raise UsageError(
             f"Whole numbers of mean {mean:g} have a standard deviation of {math.sqrt(least):.3g} or more, got {sd:g}.",
             hint="Correct plan.baseline_sd, or make the metric one of kind mean.",
