@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from typer.models import ArgumentInfo
 
 from fairtrial.cli.app import VERBS, build_verb
-from fairtrial.spec import business, changes, data, eligibility, experiment, feasibility, metric, plan, quasi, segments
+from fairtrial.spec import business, changes, data, decision_table, eligibility, experiment, feasibility, metric, plan, quasi, segments
 
 DOCS = Path(__file__).parent
 PAGES = ("reference/cli.md", "reference/spec.md", "reference/metrics.md", "reference/settings.md", "reference/http.md")
@@ -40,6 +40,7 @@ MODELS: dict[str, type[BaseModel]] = {
         plan.SequentialSpec,
         plan.AlwaysValidSpec,
         plan.BayesianSpec,
+        decision_table.RuleOverride,
         plan.ScheduleSpec,
         changes.Change,
         metric.BaseMetricSpec,
@@ -96,6 +97,7 @@ LINKS = {
     "SequentialSpec": ("looks", "spec.md#planned-looks"),
     "AlwaysValidSpec": ("sequence", "spec.md#an-always-valid-sequence"),
     "BayesianSpec": ("priors and stopping rule", "spec.md#a-bayesian-plan"),
+    "RuleOverride": ("words of a rule", "spec.md#the-decision-table"),
     "SegmentsSpec": ("segments", "spec.md#segments"),
     "ScheduleSpec": ("schedule", "spec.md#the-schedule"),
     "Change": ("line", "spec.md#the-change-log"),
