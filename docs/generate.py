@@ -24,6 +24,7 @@ from typer.models import ArgumentInfo
 from fairtrial.cli.app import VERBS, build_verb
 from fairtrial.spec import assignment, business, changes, data, eligibility, experiment, feasibility, metric, plan, quasi, segments
 from fairtrial.warehouse import result_rows
+from fairtrial.spec import business, changes, data, decision_table, eligibility, experiment, feasibility, metric, plan, quasi, segments
 
 DOCS = Path(__file__).parent
 PAGES = (
@@ -49,6 +50,7 @@ MODELS: dict[str, type[BaseModel]] = {
         plan.SequentialSpec,
         plan.AlwaysValidSpec,
         plan.BayesianSpec,
+        decision_table.RuleOverride,
         plan.ScheduleSpec,
         changes.Change,
         metric.BaseMetricSpec,
@@ -106,6 +108,7 @@ LINKS = {
     "SequentialSpec": ("looks", "spec.md#planned-looks"),
     "AlwaysValidSpec": ("sequence", "spec.md#an-always-valid-sequence"),
     "BayesianSpec": ("priors and stopping rule", "spec.md#a-bayesian-plan"),
+    "RuleOverride": ("words of a rule", "spec.md#the-decision-table"),
     "SegmentsSpec": ("segments", "spec.md#segments"),
     "ScheduleSpec": ("schedule", "spec.md#the-schedule"),
     "Change": ("line", "spec.md#the-change-log"),

@@ -106,3 +106,10 @@ def test_a_metric_says_which_test_and_which_quantile_and_the_data_its_strata():
     strata = {"source": "units.parquet", "strata": ["country"], "adjust": "post_stratify"}
     plain = parse_spec({"key": "x", "arms": ["control", "treatment"], "metrics": [{"key": "m", "kind": "mean"}], "data": strata})
     assert "strata country" in printed(render_spec, plain)
+
+
+def test_a_decision_table_of_ones_own_stands_with_the_rule():
+    """XC-24: who reads the spec sees that its verdicts are not the usual ones."""
+    text = printed(render_spec, spec(plan={"decision_table": {7: {"verdict": "NO_LAUNCH"}, 10: {"risk": "high", "next_steps": ["Ask."]}}}))
+    assert "rule 7: verdict NO_LAUNCH; rule 10: risk high, next steps its own" in " ".join(text.split())
+    assert "own table" not in printed(render_spec, spec())

@@ -59,6 +59,20 @@ def test_so_it_is_with_corrections_that_reach_beyond_one_p_value(data, family):
     agree(data, parse_spec(spec.model_dump() | {"plan": spec.plan.model_dump() | plan}))
 
 
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(data=st.data())
+def test_so_it_is_with_a_decision_table_of_ones_own(data):
+    """XC-24: a plan's own table is simulated as it is read."""
+    spec = data.draw(specs())
+    table = {
+        "5": {"verdict": "CONSIDER_LAUNCH"},
+        "6": {"verdict": "NO_LAUNCH"},
+        "7": {"verdict": "NO_LAUNCH"},
+        "9": {"verdict": "NO_LAUNCH"},
+    }
+    agree(data, parse_spec(spec.model_dump() | {"plan": spec.plan.model_dump() | {"decision_table": table}}))
+
+
 @pytest.mark.parametrize("direction", ["increase", "decrease"])
 @pytest.mark.parametrize("method", ["group_sequential", "hybrid"])
 @pytest.mark.parametrize("binding", [False, True])

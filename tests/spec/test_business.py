@@ -8,6 +8,7 @@ import pytest
 from fairtrial import parse_spec
 from fairtrial.errors import SpecError
 from fairtrial.spec import spec_schema
+from fairtrial.spec.diff import compare_trees
 
 TERMS = {"eligible_units_per_day": 950, "value_per_unit": 30, "currency": "EUR"}
 
@@ -20,6 +21,14 @@ def test_a_business_section_leaves_the_hash_of_the_design_alone():
     """XC-12: what an effect is worth says nothing of how it is measured."""
     assert parse_spec(raw()).spec_hash == parse_spec(raw(business=TERMS)).spec_hash
     assert parse_spec(raw()).business is None
+
+
+def test_a_changed_value_is_a_patch():
+    """XC-12: PATCH is what says nothing of the design."""
+    old, new = (parse_spec(raw(business={**TERMS, "value_per_unit": value})).model_dump(mode="json") for value in (30, 40))
+    assert [(change.path, change.level) for change in compare_trees(old, new)] == [("business.value_per_unit", "patch")]
+    without = parse_spec(raw()).model_dump(mode="json")
+    assert [change.level for change in compare_trees(without, new)] == ["patch"]
 
 
 def test_what_is_not_said_has_a_default_and_the_schema_knows_it():

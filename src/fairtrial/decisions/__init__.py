@@ -1,7 +1,7 @@
 """Evidence in, verdict out: the decision rule as data."""
 
 from fairtrial.decisions.decision import Decision, GuardrailState, State, Verdict
-from fairtrial.decisions.evidence import Evidence, Policy
+from fairtrial.decisions.evidence import Evidence, Override, Policy
 from fairtrial.decisions.guardrails import HarmReading, guardrail_state
 from fairtrial.decisions.rules import RULES, best_treatment, decide
 
@@ -11,6 +11,7 @@ __all__ = [
     "Evidence",
     "GuardrailState",
     "HarmReading",
+    "Override",
     "Policy",
     "State",
     "Verdict",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-from fairtrial.decisions.decision import GuardrailState
+from fairtrial.decisions.decision import Confidence, GuardrailState, Risk, Verdict
 from fairtrial.stats.result import Interval
 
 
@@ -66,6 +67,23 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """What a plan has one row of the table say instead; None leaves the row's own word.
+
+    Attributes:
+        verdict: As careful as the row's own, or more (`decisions.rules.ALLOWED`).
+        confidence: How sure the verdict is said to be.
+        risk: Risk of acting on it.
+        next_steps: What to do now.
+    """
+
+    verdict: Verdict | None = None
+    confidence: Confidence | None = None
+    risk: Risk | None = None
+    next_steps: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The thresholds by which evidence is read.
 
@@ -77,6 +95,8 @@ class Policy:
         scale: Scale of `practical` and `strong`.
         origin: Where `practical` comes from, for the reasoning.
         futility_power: Conditional power below which going on is futile.
+        overrides: What the plan changed in the table, by number of the rule; a verdict that is less careful than the
+            row's own is not obeyed.
     """
 
     objective: Literal["superiority", "non_inferiority"] = "superiority"
@@ -86,3 +106,4 @@ class Policy:
     scale: Literal["relative", "absolute"] = "relative"
     origin: Literal["declared", "planned_mde", "none"] = "none"
     futility_power: float = 0.2
+    overrides: Mapping[str, Override] = field(default_factory=dict[str, Override])

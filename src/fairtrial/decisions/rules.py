@@ -6,12 +6,13 @@ table (docs/reference/decisions.md); a test walks the table row by row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from fairtrial.decisions.decision import Confidence, Decision, Risk, State, Verdict
 from fairtrial.decisions.evidence import Evidence, Policy
 from fairtrial.decisions.wording import next_steps, reasoning
+from fairtrial.spec.decision_table import ALLOWED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +41,22 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
     Returns:
         The decision of the first rule that applies, with its reasons in order.
     """
-    rule = next(rule for rule in RULES if rule.applies(evidence, policy))
-    outcome = rule.outcome(evidence)
+    rule, outcome = read_table(evidence, policy)
+    usual = rule.outcome(evidence).verdict
+    launched = outcome.verdict in LAUNCHES
     risk: Risk = outcome.risk
-    if outcome.verdict == "LAUNCH" and evidence.guardrails == "WARNING" and risk == "low":
+    if launched and evidence.guardrails == "WARNING" and risk == "low":
         risk = "medium"
+    own = policy.overrides.get(rule.number) if rule.number in ALLOWED else None
+    because = reasoning(rule.number, evidence, policy)
+    steps = next_steps(
+        outcome.verdict,
+        outcome.reason if outcome.verdict == usual else STEPS_OF[outcome.verdict],
+        outcome.state,
+        evidence,
+        own=None if own is None else own.next_steps,
+        mitigate=launched and "LAUNCH" in {usual, outcome.verdict},
+    )
     return Decision(
         verdict=outcome.verdict,
         state=outcome.state,
@@ -52,9 +64,31 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
         reason=outcome.reason,
         confidence=outcome.confidence,
         risk_level=risk,
-        reasoning=reasoning(rule.number, evidence, policy),
-        next_steps=next_steps(outcome.verdict, outcome.reason, outcome.state, evidence),
+        reasoning=because if own is None else (*because, _on_override(rule.number, usual, outcome.verdict)),
+        next_steps=steps,
     )
+
+
+def read_table(evidence: Evidence, policy: Policy) -> tuple[Rule, Outcome]:
+    """The first rule that applies and what it says, as the plan's own table has it."""
+    rule = next(rule for rule in RULES if rule.applies(evidence, policy))
+    outcome = rule.outcome(evidence)
+    allowed, own = ALLOWED.get(rule.number), policy.overrides.get(rule.number)
+    if allowed is None or own is None:
+        return rule, outcome
+    return rule, replace(
+        outcome,
+        verdict=own.verdict if own.verdict in allowed else outcome.verdict,
+        confidence=own.confidence or outcome.confidence,
+        risk=own.risk or outcome.risk,
+    )
+
+
+def _on_override(number: str, usual: Verdict | None, verdict: Verdict | None) -> str:
+    """That the plan's own table spoke, and what the usual one would have said."""
+    if usual == verdict:
+        return f"the plan's own decision table has its own words for rule {number}"
+    return f"the plan's own decision table makes rule {number} {verdict}; it is {usual} otherwise"
 
 
 def best_treatment(decisions: dict[str, Decision], lower_bounds: dict[str, float | None]) -> str:
@@ -73,6 +107,12 @@ def best_treatment(decisions: dict[str, Decision], lower_bounds: dict[str, float
 
     return max(candidates, key=rank)
 
+
+LAUNCHES: frozenset[Verdict | None] = frozenset({"STRONG_LAUNCH", "LAUNCH", "CONSIDER_LAUNCH"})
+"""Verdicts that put the treatment before more units."""
+
+STEPS_OF: Mapping[Verdict | None, str] = {"LAUNCH": "practical", "CONSIDER_LAUNCH": "small", "NO_LAUNCH": "held_back"}
+"""By a verdict that is not the rule's own, the reason whose next steps fit it."""
 
 STOPPED = frozenset({"guardrail", "harm"})
 """Reasons that take a treatment out of the running."""

@@ -50,8 +50,19 @@ def reasoning(rule: str, evidence: Evidence, policy: Policy) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def next_steps(verdict: Verdict | None, reason: str, state: State, evidence: Evidence) -> tuple[str, ...]:
-    """What to do now, most urgent first."""
+def next_steps(
+    verdict: Verdict | None, reason: str, state: State, evidence: Evidence, *, own: tuple[str, ...] | None = None, mitigate: bool = False
+) -> tuple[str, ...]:
+    """What to do now, most urgent first.
+
+    Args:
+        verdict: The verdict.
+        reason: Its code.
+        state: Whether there can be one.
+        evidence: What it rests on.
+        own: Steps that the plan has in place of the usual ones.
+        mitigate: Whether a guardrail's warning asks for a step of its own.
+    """
     if state == "invalid":
         stop = ("Stop the traffic: a guardrail is in alarm.",) if evidence.live and evidence.guardrails == "ALERT" else ()
         return (*stop, "Do not read the effects: find and mend the cause first.", "Run the experiment again once the data is sound.")
@@ -71,6 +82,7 @@ def next_steps(verdict: Verdict | None, reason: str, state: State, evidence: Evi
         ),
         "practical": ("Launch in stages while guardrails are monitored.",),
         "small": ("Weigh the gain against what it costs to launch and to keep.",),
+        "held_back": ("Do not launch: by the plan's own decision table this is not enough.", "Try a bolder change."),
         "futile": ("Do not launch: an effect worth launching is ruled out.", "Try a bolder change."),
         "inconclusive": ("Do not launch on this evidence.", "Plan a larger test, use a covariate, or choose a more sensitive metric."),
     }
@@ -80,10 +92,14 @@ def next_steps(verdict: Verdict | None, reason: str, state: State, evidence: Evi
     if reason == "futile" and evidence.looks_left and evidence.conditional_power is not None:
         chosen = ("Stop: the looks that are left would hardly show the planned effect, were it true.", "Try a bolder change.")
     if not evidence.error_controlled:
-        chosen = (*CREDIBLE_STEPS.get(reason, chosen), *((MEASURE_IT,) if reason in LAUNCHES else ()))
+        chosen = CREDIBLE_STEPS.get(reason, chosen)
+    if own is not None:
+        chosen = own
+    if not evidence.error_controlled and reason in LAUNCHES:
+        chosen = (*chosen, MEASURE_IT)
     if verdict == "ROLLBACK":
         chosen = ("Take the treatment off now.", *chosen)
-    if verdict == "LAUNCH" and evidence.guardrails == "WARNING":
+    if mitigate and evidence.guardrails == "WARNING":
         chosen = (*chosen, "Mitigate the guardrail warning first: " + "; ".join(evidence.guardrail_reasons) + ".")
     return chosen
 

@@ -19,6 +19,7 @@ from fairtrial.evaluation.impact import business_impact
 from fairtrial.evaluation.looks import Look, standing
 from fairtrial.evaluation.planned_looks import after_stop, giving_up, gone_on, planned_looks, power_left
 from fairtrial.evaluation.scorecard import Comparison, Guardrail, Incremental, LookStatus, PlanStatus, Scorecard
+from fairtrial.evaluation.seasons import seasonal_findings
 from fairtrial.evaluation.segment_findings import segment_findings
 from fairtrial.evaluation.segments import read_segments
 from fairtrial.evaluation.sequence import sequence_status
@@ -55,6 +56,7 @@ def evaluate(spec: ExperimentSpec, reading: Reading, looks: Sequence[Look] = (),
     findings += _triggered(spec, reading)
     findings += check_intake(reading.intake)
     findings += gone_on(spec, looks)
+    findings += seasonal_findings(spec, as_of)
     factorial = factor_effects(spec, metrics, reading.arms)
     findings += factorial_findings(spec, factorial, reading.arms)
     findings += check_outcomes(reading.arms, [metric.key for metric in spec.metrics])

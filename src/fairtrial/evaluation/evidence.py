@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from fairtrial.decisions import Evidence, Policy
+from fairtrial.decisions import Evidence, Override, Policy
 from fairtrial.decisions.guardrails import worst
 from fairtrial.evaluation.guard import oriented
 from fairtrial.evaluation.scorecard import Guardrail, PlanStatus
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.metric import MetricSpec
-from fairtrial.spec.plan import SEQUENTIAL
+from fairtrial.spec.plan import SEQUENTIAL, PlanSpec
 from fairtrial.stats.result import Estimate, Interval, Unavailable
 
 MIN_ARM_UNITS = 10
@@ -58,7 +58,13 @@ def policy_of(spec: ExperimentSpec, primary: Estimate | Unavailable) -> Policy:
     elif plan.mde is not None:
         practical, scale, origin = plan.mde, plan.mde_kind, "planned_mde"
     else:
-        return Policy(objective=plan.objective, margin=margin, strong=plan.strong_threshold, futility_power=plan.sequential.futility_power)
+        return Policy(
+            objective=plan.objective,
+            margin=margin,
+            strong=plan.strong_threshold,
+            futility_power=plan.sequential.futility_power,
+            overrides=_overrides(plan),
+        )
     strong = plan.strong_threshold if plan.strong_threshold is not None and scale == "relative" else practical
     return Policy(
         objective=plan.objective,
@@ -68,7 +74,16 @@ def policy_of(spec: ExperimentSpec, primary: Estimate | Unavailable) -> Policy:
         scale=scale,
         origin=origin,
         futility_power=plan.sequential.futility_power,
+        overrides=_overrides(plan),
     )
+
+
+def _overrides(plan: PlanSpec) -> dict[str, Override]:
+    """What the plan changes in the decision table."""
+    return {
+        number: Override(verdict=own.verdict, confidence=own.confidence, risk=own.risk, next_steps=own.next_steps)
+        for number, own in plan.decision_table.items()
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,10 @@ from fairtrial.reports.pen import Pen
 from fairtrial.reports.plan_view import SEQUENCES
 from fairtrial.reports.words import CORRECTIONS, KINDS, METRIC_KINDS, ROLE_TITLES, note, objective_words, phrase, sentence
 from fairtrial.spec.data import AggregatesData, LogsData, UnitsData
+from fairtrial.spec.decision_table import RuleOverride
 from fairtrial.spec.experiment import ExperimentSpec, metric_sources
 from fairtrial.spec.metric import REGRESSIONS, CountSpec, EventValue, MeanSpec, MetricSpec, QuantileSpec, chosen_test
-from fairtrial.spec.plan import PLANNED_LOOKS, AlwaysValidSpec, Method
+from fairtrial.spec.plan import PLANNED_LOOKS, AlwaysValidSpec, Method, PlanSpec
 from fairtrial.spec.segments import SegmentsSpec
 from fairtrial.stats.result import Unavailable
 
@@ -234,12 +235,27 @@ def _rule(spec: ExperimentSpec) -> list[tuple[str, str]]:
         rule.append(("run", ", ".join(days)))
     if len(spec.treatments) > 1:
         rule.append(("correction", f"{CORRECTIONS[plan.correction]} over {len(spec.treatments)} treatments"))
-    if plan.practical_threshold is not None:
-        rule.append(("worth launching", f"a lift of {relative(plan.practical_threshold)} or more"))
+    rule += _judged(plan)
     if spec.schedule is not None:
         end = f" to {spec.schedule.end:%Y-%m-%d %H:%M} UTC" if spec.schedule.end is not None else ""
         rule.append(("schedule", f"{spec.schedule.start:%Y-%m-%d %H:%M}{end or ' UTC'}"))
     return rule
+
+
+def _judged(plan: PlanSpec) -> list[tuple[str, str]]:
+    """By what a result is judged: the threshold, and the plan's own words in the decision table."""
+    said: list[tuple[str, str]] = []
+    if plan.practical_threshold is not None:
+        said.append(("worth launching", f"a lift of {relative(plan.practical_threshold)} or more"))
+    if plan.decision_table:
+        said.append(("own table", "; ".join(_own_words(number, own) for number, own in plan.decision_table.items())))
+    return said
+
+
+def _own_words(number: str, own: RuleOverride) -> str:
+    """What a plan's own decision table says of one rule."""
+    said = {"verdict": own.verdict, "confidence": own.confidence, "risk": own.risk, "next steps": own.next_steps and "its own"}
+    return f"rule {number}: {', '.join(f'{name} {value}' for name, value in said.items() if value)}"
 
 
 def _sequence(declared: AlwaysValidSpec) -> str:

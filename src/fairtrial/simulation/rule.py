@@ -1,7 +1,7 @@
 """The spec's own decision rule over many readings at once.
 
 The evidence of every reading is gathered as arrays; the decision table itself is
-`decisions.RULES`, asked by paths (`paths`), so that a changed row changes the simulation
+`decisions.rules.read_table`, asked by paths (`paths`), so that a changed row changes the simulation
 too. A test holds this rule to `evaluate()` on the same arm statistics, case by case.
 """
 
@@ -18,7 +18,7 @@ from scipy import special
 
 from fairtrial.decisions import Policy
 from fairtrial.decisions.guardrails import SEVERITY
-from fairtrial.decisions.rules import RULES, STOPPED, Outcome
+from fairtrial.decisions.rules import STOPPED, Outcome, read_table
 from fairtrial.diagnostics.allocation import MISMATCH
 from fairtrial.evaluation.evidence import MIN_ARM_UNITS
 from fairtrial.evaluation.sequence import any_look
@@ -132,8 +132,7 @@ def best_treatments(reason: Texts, low: Floats) -> NDArray[np.intp]:
 
 
 def _first_that_applies(evidence: Any, policy: Policy) -> Outcome:
-    rule = next(rule for rule in RULES if rule.applies(evidence, policy))
-    return rule.outcome(evidence)
+    return read_table(evidence, policy)[1]
 
 
 def _some(column: object, chosen: NDArray[np.intp]) -> object:

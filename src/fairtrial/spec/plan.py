@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
 from fairtrial.spec.base import Name, SpecModel
+from fairtrial.spec.decision_table import DecisionTable, RuleOverride
 
 Correction = Literal[
     "none", "bonferroni", "holm", "hochberg", "dunnett", "benjamini-hochberg", "benjamini-yekutieli", "weighted-bonferroni"
@@ -180,6 +181,8 @@ class PlanSpec(SpecModel):
     """Lift that makes a launch a strong one; default: `practical_threshold`."""
     practical_threshold_absolute: Annotated[float, Field(gt=0)] | None = None
     """The same in the metric's unit; required where the control's value is not positive."""
+    decision_table: DecisionTable = Field(default_factory=dict[str, RuleOverride])
+    """By rule 5 to 10 of the decision table, what it says instead: a more careful verdict, another confidence, risk or next steps."""
 
     @model_validator(mode="after")
     def _consistent(self) -> PlanSpec:
