@@ -22,9 +22,21 @@ from pydantic import BaseModel
 from typer.models import ArgumentInfo
 
 from fairtrial.cli.app import VERBS, build_verb
-from fairtrial.spec import assignment, business, changes, data, eligibility, experiment, feasibility, metric, plan, quasi, segments
+from fairtrial.spec import (
+    assignment,
+    business,
+    changes,
+    data,
+    decision_table,
+    eligibility,
+    experiment,
+    feasibility,
+    metric,
+    plan,
+    quasi,
+    segments,
+)
 from fairtrial.warehouse import result_rows
-from fairtrial.spec import business, changes, data, decision_table, eligibility, experiment, feasibility, metric, plan, quasi, segments
 
 DOCS = Path(__file__).parent
 PAGES = (

@@ -8,6 +8,7 @@ import importlib.util
 import json
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from scipy.stats import fisher_exact
 
 import fairtrial
 from fairtrial.analysis import analyze_spec, lay_out_example
+from fairtrial.cli.app import main
 from fairtrial.diagnostics import check_allocation
 from fairtrial.evaluation import evaluate
 from fairtrial.metrics import build_metrics
@@ -348,3 +350,34 @@ def test_a_finding_never_hides_another(real_data):
     order = [("critical", "warning", "info").index(f.severity) for f in card.findings]
     assert order == sorted(order)
     assert np.isfinite(card.srm.p_value)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "answers"),
+    [("hillstrom", "hillstrom.csv.gz", True), ("penn_bonus", "penn_bonus_log.parquet", False)],
+)
+def test_the_whole_walk_on_a_real_experiment(real_data, prepared, tmp_path, monkeypatch, capsys, name, data, answers):
+    """Issue 5: validate, power, oc, analyze --write-to-warehouse, verify; what has no plan says so."""
+    monkeypatch.chdir(tmp_path)
+    spec = str(EXAMPLES / f"{name}.yaml")
+    source = str(next(path for path in (real_data / data, prepared / data) if path.exists()))
+
+    def run_verb(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            main(list(arguments))
+        return stop.value.code
+
+    assert run_verb("validate", spec) == 0
+    assert run_verb("power", spec) == (0 if answers else 1)
+    assert run_verb("oc", spec, "--runs", "50", "--seed", "1") == (0 if answers else 1)
+    assert run_verb("analyze", spec, "--source", source, "--scorecard", "look.json", "--write-to-warehouse", "--warehouse", "w.duckdb") in {
+        0,
+        1,
+    }
+    capsys.readouterr()
+    assert run_verb("verify", "look.json", spec, "--source", source) == 0
+    assert "Equal" in capsys.readouterr().out
+    card = json.loads(Path("look.json").read_text(encoding="utf-8"))
+    with duckdb.connect("w.duckdb") as connection:
+        rows = connection.execute("select treatment, final_decision from int_experiment_results_primary order by treatment").fetchall()
+    assert rows == sorted((treatment, decision["verdict"]) for treatment, decision in card["decisions"].items())
