@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fairtrial.diagnostics.finding import Finding
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
 from fairtrial.quasi import did_2x2, segmented_regression
-from fairtrial.quasi.columns import codes_of, indicator_of, numbers_of
+from fairtrial.quasi.columns import codes_of, indicator_of, matrix_of, numbers_of
 from fairtrial.quasi.estimate import inference
 from fairtrial.quasi.panel import panel_of
 
@@ -178,3 +178,8 @@ def test_a_cluster_whose_rows_are_left_out_no_longer_counts():
     assert (np.unique(left.cluster).tolist(), left.units) == ([0, 1], 4)
     alone = panel_of(np.arange(18.0) ** 1.5, unit, time, np.full(18, np.nan))
     assert (alone.cluster == alone.unit).all()
+
+
+def test_a_matrix_of_words_is_refused():
+    with pytest.raises(UsageError, match="must hold numbers"):
+        matrix_of("covariates", [["a"], ["b"]], rows=2, row="unit")

@@ -1,6 +1,7 @@
 """Reads a source and evaluates it."""
 
 from fairtrial.analysis.frame import analyze, count, mean, proportion, ratio
+from fairtrial.analysis.long_term import HorizonValue, long_term_value
 from fairtrial.analysis.quality import Check, Quality
 from fairtrial.analysis.quick import QuickAnalysis, quick_analysis, run_quick_analysis
 from fairtrial.analysis.quickstart import lay_out_example
@@ -11,6 +12,7 @@ from fairtrial.analysis.statistics import ExperimentData, StatisticalResult, ana
 __all__ = [
     "Check",
     "ExperimentData",
+    "HorizonValue",
     "HurtLevel",
     "Quality",
     "QuickAnalysis",
@@ -22,6 +24,7 @@ __all__ = [
     "count",
     "create_experiment_data",
     "lay_out_example",
+    "long_term_value",
     "mean",
     "proportion",
     "quick_analysis",
