@@ -146,3 +146,16 @@ def test_logs_are_written_to_databases(tmp_path):
     done = fairtrial("generate", "shop.yaml", "--seed", 7, "--out", "a.parquet", cwd=tmp_path)
     assert done.returncode == 2
     assert ".duckdb or .sqlite" in done.stderr
+
+
+def test_a_scorecard_of_made_up_data_says_so(tmp_path, monkeypatch, capsys):
+    """XC-48: labelled wherever it is read."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["generate", "checkout_simplification_test", "--seed", "7", "--out", "units.parquet"])
+    with pytest.raises(SystemExit):
+        main(["analyze", "checkout_simplification_test", "--source", "units.parquet", "--scorecard", "card.json"])
+    said = capsys.readouterr().out
+    assert "evidence of nothing" in " ".join(said.split())
+    notes = json.loads((tmp_path / "card.json").read_text(encoding="utf-8"))["intake"]["notes"]
+    assert any("made-up data" in note for note in notes)

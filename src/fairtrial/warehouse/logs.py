@@ -22,7 +22,7 @@ from fairtrial.warehouse.fingerprint import fingerprint
 from fairtrial.warehouse.measure import Progress, check_arms, measure
 from fairtrial.warehouse.sources import Source
 from fairtrial.warehouse.times import micros_of
-from fairtrial.warehouse.unit_table import ARM, UNIT, UnitTable, Value, as_known_arm, check_column, is_no_arm, ordered
+from fairtrial.warehouse.unit_table import ARM, UNIT, UnitTable, Value, as_known_arm, check_column, is_no_arm, made_up, ordered
 from fairtrial.warehouse.untyped import NO
 from fairtrial.warehouse.where import filtered
 
@@ -89,7 +89,7 @@ def read_logs(source: Source, data: LogsData, needs: Sequence[Needs], arms: Sequ
         late_events=counts.late,
         untimed_events=counts.untimed,
         assigned={} if data.exposures is None else found.per_arm,
-        notes=(*found.notes, *counts.notes(), *measured.notes),
+        notes=(*made_up(source.table(data.assignments.table)), *found.notes, *counts.notes(), *measured.notes),
     )
     return Reading(arms=measured.arms, intake=intake)
 

@@ -16,6 +16,8 @@ from fairtrial.metrics.needs import Column, Needs
 from fairtrial.warehouse.capabilities import typeof
 from fairtrial.warehouse.sources import Source
 
+MARK = "synthetic"
+"""Column that marks made-up rows."""
 ARM = "arm"
 UNIT = "unit"
 NumberKind = Literal["narrow", "wide", "decimal", "float"]
@@ -222,3 +224,10 @@ def as_known_arm(raw: object, arms: Sequence[str]) -> str:
         spellings = ("true", "True", "1") if raw else ("false", "False", "0")
         return next((text for text in spellings if text in arms), spellings[0])
     return as_arm(raw)
+
+
+def made_up(table: Any) -> tuple[str, ...]:
+    """A sentence where a table says of itself that it is made up, as `fairtrial generate` marks its own."""
+    if MARK not in table.columns:
+        return ()
+    return (f"The data has a column `{MARK}`, as made-up data has (`fairtrial generate`): such data is evidence of nothing.",)

@@ -28,6 +28,7 @@ from fairtrial.warehouse.unit_table import (
     UnitTable,
     Value,
     check_column,
+    made_up,
     needed_columns,
     typed_number,
 )
@@ -127,7 +128,7 @@ def read_units(
         rows_without_arm=rows.rows_without_arm,
         unknown_arms=rows.unknown_arms,
         clusters=clusters,
-        notes=(*measured.notes, *_notes(data, found)),
+        notes=(*made_up(stored), *measured.notes, *_notes(data, found)),
     )
     return Reading(arms=measured.arms, intake=intake, segments=measured.segments)
 
