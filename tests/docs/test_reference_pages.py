@@ -164,6 +164,7 @@ def calls(name: str) -> Iterator[tuple[ast.Call, ast.FunctionDef]]:
             yield call, function
 
 
+@cache
 def codes_of(call: ast.Call, around: ast.FunctionDef) -> set[str]:
     """The codes that a call may carry; where it is a variable, all texts like codes in the function."""
     given = next((keyword.value for keyword in call.keywords if keyword.arg == "code"), None)

@@ -6,7 +6,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -60,9 +60,14 @@ def is_outside(address: str) -> bool:
     return bool(parts.netloc) or parts.scheme in {"http", "https", "ftp"}
 
 
+@cache
+def page_at(path: Path) -> Page:
+    return Page(path.read_text(encoding="utf-8"))
+
+
 def pages_of(site: Path) -> Iterator[tuple[Path, Page]]:
     for path in sorted(site.rglob("*.html")):
-        yield path, Page(path.read_text(encoding="utf-8"))
+        yield path, page_at(path)
 
 
 def test_the_check_for_outside_hosts_can_fail():

@@ -217,7 +217,7 @@ def test_the_error_of_the_density_is_that_of_repeated_samples():
 
 
 def test_the_test_agrees_with_the_published_program_on_the_senate(real_data):
-    """Source: rddensity 2.x on the US Senate margins, h = 20: T = -0.8587, p = 0.3905; jackknife there, hence 1%."""
+    """XC-43. Source: rddensity 2.x on the US Senate margins, h = 20: T = -0.8587, p = 0.3905; jackknife there, hence 1%."""
     found = density_test(pd.read_csv(real_data / "rd_senate.csv.gz")["margin"], bandwidth=20)
     assert (found.left, found.right) == pytest.approx((0.021743, 0.018013), rel=0.002)
     assert (found.statistic, found.p_value) == pytest.approx((-0.858724, 0.390493), rel=0.01)

@@ -37,7 +37,7 @@ def state_of(card, spec):
     )
 
 
-@settings(max_examples=90, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_every_verdict_is_that_of_evaluate(data):
     agree(data, data.draw(specs(methods=("fixed", "fixed", "group_sequential", "always_valid", "hybrid"))))

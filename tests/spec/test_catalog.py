@@ -213,6 +213,7 @@ def test_what_cannot_be_executed_is_rejected(entry, path, value, rule):
 
 
 def test_variants_need_a_control(entry):
+    """XC-08."""
     config = put(entry, "variants", {"old": {"allocation": 0.5}, "new": {"allocation": 0.5}})
     with pytest.raises(SpecError, match="no control: one variant must be named 'control', got \\['old', 'new'\\]"):
         parse_spec(config)

@@ -211,6 +211,7 @@ PLAN_CHANGES = {
     "cluster_size": 20,
     "gatekeeping": "serial",
     "intraclass_correlation": 0.02,
+    "decision_table": {7: {"verdict": "NO_LAUNCH"}},
 }
 
 
