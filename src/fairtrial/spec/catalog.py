@@ -172,6 +172,7 @@ def _secondary(metric: SecondaryMetric) -> Fields:
 
 def _guardrail(metric: GuardrailMetric) -> Fields:
     fields: Fields = {**_source(metric), "description": metric.definition, "role": "guardrail", "direction": "decrease"}
+    fields["monitoring"] = metric.monitoring_frequency
     if metric.alert_condition == "above_threshold":
         return {**fields, "max_value": metric.threshold}
     return {**fields, "margin": float(Decimal(repr(metric.threshold)) - 1), "margin_kind": "relative"}

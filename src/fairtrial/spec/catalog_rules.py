@@ -317,9 +317,6 @@ def _recorded_only(entry: CatalogEntry) -> Iterator[str]:
         yield "assignment_method stratified_block_randomization does nothing without population.stratification: units are assigned simply"
     if entry.design.temporal_schedule.ramp_up_days:
         yield "ramp_up_days is recorded, not executed: a ramp only moves units in, never between arms"
-    frequent = [metric.name for metric in entry.metrics.guardrail_metrics if metric.monitoring_frequency != "at_analysis"]
-    if frequent:
-        yield f"monitoring_frequency of {frequent} is recorded, not executed: guardrails are read whenever an analysis runs"
     sequential = entry.power_analysis.sequential_testing
     if any(value is not None for name, value in sequential if name != "enable_early_stopping"):
         yield "sequential_testing is switched off, so its other settings do nothing"

@@ -83,6 +83,9 @@ GEOMETRIC: frozenset[str] = frozenset({"log", "log1p"})
 """Tests whose effect is a ratio of geometric means less 1, a fraction."""
 
 
+Monitoring = Literal["at_analysis", "hourly", "daily", "weekly"]
+
+
 class BaseMetricSpec(SpecModel):
     """What every kind of metric declares."""
 
@@ -102,6 +105,8 @@ class BaseMetricSpec(SpecModel):
     """`absolute` in the metric's unit, `relative` as a fraction of the control's value."""
     max_value: float | None = None
     """For a guardrail: absolute limit that the treatment's value must not pass in the bad direction."""
+    monitoring: Monitoring = "at_analysis"
+    """For a guardrail of a catalog that a service reads: how often its scheduler looks at it while the experiment runs."""
     weight: Annotated[float, Field(gt=0)] | None = None
     """Of a secondary metric under `secondary_correction: weighted-bonferroni`: its share of the error rate, over the sum of all."""
 
@@ -109,6 +114,8 @@ class BaseMetricSpec(SpecModel):
     def _guardrail_fields(self) -> BaseMetricSpec:
         if self.max_value is not None and self.role != "guardrail":
             raise ValueError(f"metric '{self.key}': max_value is for guardrails; its role is '{self.role}'")
+        if self.monitoring != "at_analysis" and self.role != "guardrail":
+            raise ValueError(f"metric '{self.key}': monitoring is for guardrails; its role is '{self.role}'")
         return self
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 from apscheduler.triggers.cron import CronTrigger  # pyright: ignore[reportMissingTypeStubs]
 
 from fairtrial.errors import ConflictError, UnknownNameError, UsageError
+from fairtrial.service.jobs.catalog_guardrails import watch_catalog
 from fairtrial.service.jobs.guardrails import check_guardrails
 from fairtrial.service.jobs.journeys import REPROCESS_DAYS, Domain, daily_aggregates, silence_alerts
 from fairtrial.service.jobs.nightly import Guard, Reporting, make_report
@@ -135,6 +136,11 @@ def _guardrails(work: Work) -> dict[str, Any]:
     return check_guardrails(work.database, as_of=work.as_of, now=work.now, audience=work.audience, guard=work.guard)
 
 
+def _catalog(work: Work) -> dict[str, Any]:
+    moments = {"due": work.due, "as_of": work.as_of, "now": work.now}
+    return watch_catalog(work.database, work.settings, **moments, audience=work.audience, guard=work.guard)
+
+
 def _alerts(work: Work) -> dict[str, Any]:
     severities = SCOPES[work.options.scope]
     with work.database.writing() as session:
@@ -178,6 +184,13 @@ TASKS: Mapping[str, Task] = {
     for task in (
         Task(name="nightly-report", cron="0 2 * * *", run=_nightly, every=True, summary="A look at every running experiment, with alerts."),
         Task(name="guardrail-checks", cron="30 * * * *", run=_guardrails, summary="Harm and sample ratios, between the nights."),
+        Task(
+            name="catalog-guardrails",
+            cron="45 * * * *",
+            run=_catalog,
+            every=True,
+            summary="Guardrails of the catalog, as often as each asks.",
+        ),
         Task(name="run-alerts", cron="0 * * * *", run=_alerts, summary="Sends alerts to targets that have not got them."),
         Task(name="alert-daily-digest", cron="0 9 * * *", run=_digest, summary="One message with the alerts of a day."),
         Task(name="interaction-scan", cron="0 3 * * mon", run=_scan, summary="Experiments that disturb each other."),
