@@ -8,7 +8,8 @@ SPARK := .venv-spark
 READY := $(VENV)/.ready
 SPARK_READY := $(SPARK)/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
-WORKERS ?= 2
+# Tests wait for processes that they start: three workers keep two cores busy.
+WORKERS ?= 3
 FAST := $(addprefix tests/,assignment decisions diagnostics evaluation metrics reference reports spec stats test_house.py)
 # What takes long there runs in `make test`.
 LONG := $(addprefix --ignore=tests/stats/,bayes resampling sequential)
