@@ -103,7 +103,8 @@ class InteractionTest:
         metric: What was measured; None without a metric.
         arms: The effect in each of its arms that hold shared units.
         scale: Always `absolute`: effects are differences.
-        interaction: Difference of the two effects where there are two arms (the other less that in the control), else the largest less the smallest.
+        interaction: With two arms the effect in the other's treatment less that in its control; with more the largest
+            effect less the smallest.
         ci_low: Lower end of its interval, uncorrected; None with more than two arms.
         ci_high: Upper end.
         smallest_visible: Interaction that the test would find with 80 % power at this row's own alpha, before correction.
@@ -369,7 +370,7 @@ def _tested_means(row: InteractionTest, part: _Slice, alpha: float) -> Interacti
     weights = 1.0 / variances
     common = float((weights * effects).sum() / weights.sum())
     q = float((weights * (effects - common) ** 2).sum())
-    df = effects.size - 1
+    df = len(part.arms) - 1
     row = replace(row, method="cochran_q", statistic=q, df=df, p_value=float(special.chdtrc(df, q)))
     return _sized(row, effects, variances, alpha)
 
