@@ -103,6 +103,7 @@ class PairCells:
         outcome_a: Primary metric of A in the cells, or why there is none.
         outcome_b: The same of B.
         exclusion_group: Group that keeps the two apart; None where none does.
+        concurrent: Whether both run, or ran, at the same time.
         universe: Units that could have been in either; None where that is not known.
     """
 
@@ -112,6 +113,7 @@ class PairCells:
     outcome_a: Outcome | Untested
     outcome_b: Outcome | Untested
     exclusion_group: int | str | None = None
+    concurrent: bool = True
     universe: int | None = None
 
     def __post_init__(self) -> None:
@@ -146,6 +148,7 @@ class PairCells:
             outcome_a=_transposed(self.outcome_b),
             outcome_b=_transposed(self.outcome_a),
             exclusion_group=self.exclusion_group,
+            concurrent=self.concurrent,
             universe=self.universe,
         )
 

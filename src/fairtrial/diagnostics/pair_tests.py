@@ -43,6 +43,7 @@ DEPENDENT = 0.001
 
 Reason = Literal[
     "mutual_exclusion_group",
+    "not_concurrent",
     "no_shared_users",
     "no_metric",
     "unsupported_metric",
@@ -54,6 +55,7 @@ Reason = Literal[
 """Why a row was not tested; the first that applies (IN-26)."""
 REASONS: tuple[Reason, ...] = (
     "mutual_exclusion_group",
+    "not_concurrent",
     "no_shared_users",
     "no_metric",
     "unsupported_metric",
@@ -306,8 +308,8 @@ def _slice(cells: PairCells, outcome: Outcome, pair: list[int]) -> _Slice:
 
 def _reason(cells: PairCells) -> Reason | None:
     """What forbids every test of A's treatments."""
-    if cells.exclusion_group is not None:
-        return "mutual_exclusion_group"
+    if cells.exclusion_group is not None or not cells.concurrent:
+        return "not_concurrent" if cells.exclusion_group is None else "mutual_exclusion_group"
     if cells.shared == 0:
         return "no_shared_users"
     if isinstance(cells.outcome_a, str):

@@ -35,7 +35,18 @@ from fairtrial.spec.sequences import check_sequences
 from fairtrial.spec.weights import check_weights
 
 SHARE_TOLERANCE = 1e-6
-DESIGN_FREE = {"status", "name", "description", "owner", "prerequisites", "change_log", "feasibility", "business"}
+DESIGN_FREE = {
+    "status",
+    "name",
+    "description",
+    "owner",
+    "prerequisites",
+    "change_log",
+    "feasibility",
+    "business",
+    "surface",
+    "exclusion_group",
+}
 """Fields that say nothing of the design and stay out of the spec hash."""
 
 
@@ -88,6 +99,10 @@ class ExperimentSpec(SpecModel):
     data: DataSpec | None = None
     design: QuasiDesign | None = None
     """Of a quasi-experiment: which columns say who was treated and when."""
+    surface: Name | None = None
+    """What part of the product it changes, as `checkout`; two experiments on one surface are the first to keep apart."""
+    exclusion_group: Name | None = None
+    """Name of the group whose experiments share no units; pairs in one group are not tested for interaction."""
     segments: SegmentsSpec | None = None
     """Columns by which effects are read beside the whole, and the rules for it; a list of columns is short for it."""
 

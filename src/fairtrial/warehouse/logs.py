@@ -94,6 +94,19 @@ def read_logs(source: Source, data: LogsData, needs: Sequence[Needs], arms: Sequ
     return Reading(arms=measured.arms, intake=intake)
 
 
+def log_units(source: Source, data: LogsData, needs: Sequence[Needs], arms: Sequence[str]) -> UnitTable:
+    """The analysed units of logs, with their arm and a number per need; needs may be none.
+
+    Raises:
+        UsageError: A table or column is not there, or a metric names no events.
+        DataError: The logs break a rule.
+    """
+    as_text = units_differ(source, tables_read(data, needs))
+    found = _population(source, data, arms, as_text=as_text)
+    tables = event_tables(source, data, needs, found.assigned, as_text=as_text)[0] if needs else []
+    return unit_table_of(source, found, tables)
+
+
 def _unknown(by_arm: Mapping[object, int], arms: Sequence[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for stored, n in by_arm.items():

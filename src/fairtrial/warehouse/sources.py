@@ -135,6 +135,25 @@ class Source:
             raise self._translate(error) from error
         return [np.ma.filled(np.ma.asarray(column, dtype=np.float64), np.nan) for column in found.values()]
 
+    def arrow(self, expression: Any) -> Any:
+        """Run an expression and return its rows as an Arrow table.
+
+        Raises:
+            DataError: The data does not fit the question.
+            ConnectorError: The engine failed.
+        """
+        if self.engine.name == "duckdb":
+            try:
+                return self.backend.con.execute(self.sql(expression)).to_arrow_table()
+            except Exception as error:
+                raise self._translate(error) from error
+        pa = untyped.pyarrow()
+        columns = list(zip(*self.rows(expression), strict=True)) or [() for _ in expression.columns]
+        schema = expression.schema().to_pyarrow()
+        return pa.table(
+            {name: pa.array(list(values), type=schema.field(name).type) for name, values in zip(expression.columns, columns, strict=True)}
+        )
+
     def _fetched(self, text: str) -> list[Row]:
         try:
             if self.engine.name == "pyspark":
@@ -237,6 +256,14 @@ def source_of_frame(frame: Any) -> Source:
     backend = _embedded()
     backend.con.register(FILE_TABLE, _as_arrow(frame))
     return Source(backend=backend, engine=engine_of("duckdb"), label="frame", only=backend.table(FILE_TABLE))
+
+
+def source_of_frames(frames: Mapping[str, Any], label: str) -> Source:
+    """An embedded engine that holds several Arrow tables, each by its name."""
+    backend = _embedded()
+    for name, frame in frames.items():
+        backend.con.register(name, frame)
+    return Source(backend=backend, engine=engine_of("duckdb"), label=label)
 
 
 def _as_arrow(frame: Any) -> Any:
