@@ -1,6 +1,7 @@
 """Reads a source and evaluates it."""
 
 from fairtrial.analysis.frame import analyze, count, mean, proportion, ratio
+from fairtrial.analysis.interactions import Located, Scan, analyze_interaction, scan_interactions
 from fairtrial.analysis.long_term import HorizonValue, long_term_value
 from fairtrial.analysis.quality import Check, Quality
 from fairtrial.analysis.quick import QuickAnalysis, quick_analysis, run_quick_analysis
@@ -14,11 +15,14 @@ __all__ = [
     "ExperimentData",
     "HorizonValue",
     "HurtLevel",
+    "Located",
     "Quality",
     "QuickAnalysis",
+    "Scan",
     "SegmentEffects",
     "StatisticalResult",
     "analyze",
+    "analyze_interaction",
     "analyze_spec",
     "analyze_subgroups",
     "count",
@@ -31,5 +35,6 @@ __all__ = [
     "quick_ttest",
     "ratio",
     "run_quick_analysis",
+    "scan_interactions",
     "segment_effects",
 ]

@@ -60,6 +60,8 @@ VERBS = {
     "db": Verb("database", "db", "Make, renew, check or take back the service's tables."),
     "load": Verb("load", "load", "Load profiles, touchpoints or conversions into the service's database."),
     "token": Verb("token", "token", "Make, list and revoke API keys."),
+    "interaction": Verb("interactions", "interaction", "Does the effect of one experiment depend on the arm of another?"),
+    "scan-interactions": Verb("interactions", "scan_interactions", "Look at every pair of experiments that run at once."),
     "nightly-report": Verb("nightly_report", "nightly_report", "Look at every running experiment and say what is worth telling."),
     "version": Verb("version", "version", "Print the version."),
 }
