@@ -75,7 +75,7 @@ def _stack(place: int, member: Membership) -> Any:
 def _asked(joined: Any, a: Membership, b: Membership) -> Mapping[str, Any]:
     asked: dict[str, Any] = {"n": joined.count()}
     for side, member in (("a", a), ("b", b)):
-        off = joined[f"value_{side}"] - member.centre if member.metric else ibis.literal(0.0)
+        off = joined[f"value_{side}"] - member.centre if member.metric else joined.arm_a * 0.0
         asked |= {f"sum_{side}": off.sum(), f"squares_{side}": (off * off).sum()}
     return asked
 
