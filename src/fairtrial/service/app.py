@@ -37,6 +37,7 @@ from fairtrial.service.keys_api.routes import router as keys
 from fairtrial.service.layers.routes import holdout_router as holdout
 from fairtrial.service.layers.routes import router as groups
 from fairtrial.service.middleware import RequestFrame
+from fairtrial.service.monitoring.routes import router as monitoring
 from fairtrial.service.notifications.routes import router as notifications
 from fairtrial.service.planning.routes import router as planning
 from fairtrial.service.population.routes import router as population
@@ -52,7 +53,7 @@ from fairtrial.storage import Database, open_database, upgrade
 
 OTHER_ROUTERS = (configs, keys, audit, privacy, population, connectors, groups, holdout, events, webhooks, job_runs, notifications)
 """Mounted below /api/v1."""
-EXPERIMENT_ROUTERS = (nightly, planning, results, experiments, assignments, versions, flags, ingest)
+EXPERIMENT_ROUTERS = (nightly, planning, results, monitoring, experiments, assignments, versions, flags, ingest)
 """Mounted twice, below /api/v1 and below /api (Part II)."""
 
 
