@@ -31,6 +31,7 @@ from fairtrial.service.ingest.routes import event_router as events
 from fairtrial.service.ingest.routes import router as ingest
 from fairtrial.service.ingest.routes import webhook_router as webhooks
 from fairtrial.service.ingest.writer import IngestWriter
+from fairtrial.service.interactions.routes import router as interactions
 from fairtrial.service.jobs.routes import job_router as job_runs
 from fairtrial.service.jobs.routes import router as nightly
 from fairtrial.service.keys_api.routes import router as keys
@@ -51,7 +52,21 @@ from fairtrial.service.state import ServiceState, prover_of
 from fairtrial.service.versions.routes import router as versions
 from fairtrial.storage import Database, open_database, upgrade
 
-OTHER_ROUTERS = (configs, keys, audit, privacy, population, connectors, groups, holdout, events, webhooks, job_runs, notifications)
+OTHER_ROUTERS = (
+    configs,
+    keys,
+    audit,
+    privacy,
+    population,
+    connectors,
+    groups,
+    holdout,
+    events,
+    webhooks,
+    job_runs,
+    notifications,
+    interactions,
+)
 """Mounted below /api/v1."""
 EXPERIMENT_ROUTERS = (nightly, planning, results, monitoring, experiments, assignments, versions, flags, ingest)
 """Mounted twice, below /api/v1 and below /api (Part II)."""
