@@ -22,7 +22,7 @@ PAIR = f"{BASE}/exp-a-uuid/exp-b-uuid"
 DAY = dt.timedelta(days=1)
 HIGH = "High user overlap detected. Consider using mutual exclusion groups."
 RUN_PAIR = "Run pairwise interaction analysis to check for effect contamination."
-PATHS = ("scan", "exp-a-uuid/exp-b-uuid", "exp-a-uuid/exp-b-uuid/novelty")
+PATHS = ("scan", "exp-a-uuid/exp-b-uuid", "exp-a-uuid/exp-b-uuid/novelty", "scans", "exp-a-uuid/exp-b-uuid/trend")
 
 
 def ask(service, path: str, role: str = "DEVELOPER", **kwargs):
@@ -168,7 +168,7 @@ def test_a_developer_and_an_admin_may_ask(service, role):
     assert (body["total_active_experiments"], body["pairs_analyzed"], body["high_risk_pairs"], body["results"]) == (0, 0, 0, [])
 
 
-@pytest.mark.parametrize("tail", ["", "/novelty"])
+@pytest.mark.parametrize("tail", ["", "/novelty", "/trend"])
 def test_unknown_ids_and_one_id_twice(service, tail):
     """IN-23."""
     run_experiment(service, "one")
