@@ -18,7 +18,6 @@ from running_service import MARCH, PROGRAM, SetClock, real_service
 from small_webhook import webhook
 from test_jobs_nightly import NIGHT, make
 
-from fairtrial.errors import ConflictError
 from fairtrial.service import Settings, scheduler
 from fairtrial.service.jobs.nightly import StopJobError
 from fairtrial.service.jobs.runner import MOST_MISSED, JobRunner
@@ -313,7 +312,8 @@ def test_the_scheduler_makes_up_for_missed_nights_delivers_and_stops(stored_serv
     assert listed["runs"][0]["detail"]["experiments"][0]["id"] == 1
     due = {task["name"]: task["next_due"] for task in listed["tasks"]}
     assert due["nightly-report"] == "2026-03-05T02:00:00Z"
-    assert due["interaction-scan"] is None
+    assert due["interaction-scan"] == "2026-03-09T03:00:00Z"
+    assert due["interaction-starts"] == "2026-03-04T02:10:00Z"
 
 
 def test_guardrail_checks_tell_of_harm_and_of_broken_groups_once(stored_service):
@@ -364,14 +364,6 @@ def test_days_of_channels_are_made_again_and_a_silent_one_is_told(database):
     clock.move(days=1)
     (again,) = runner(database, clock).run_pending(aggregates)
     assert again.detail["channels"] == {"2028-02-28": 2, "2028-02-29": 2, "2028-03-01": 0}
-
-
-def test_what_is_not_built_says_so(database):
-    """HO-19: the scan of interactions pretends nothing."""
-    (outcome,) = runner(database, SetClock()).run_pending(TASKS["interaction-scan"], first_now=True)
-    assert outcome.status == "failed"
-    assert isinstance(outcome.error, ConflictError)
-    assert "interaction-scan" not in {task.name for task in scheduled_tasks()}
 
 
 def command(url: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -428,9 +420,9 @@ def task(tmp_path, monkeypatch, capsys):
 
 def test_every_task_has_its_flags_and_an_honest_exit(task):
     """HO-19."""
-    code, _, error = task("interaction-scan")
-    assert code == 1
-    assert "not built" in error
+    code, out, _ = task("interaction-scan")
+    assert (code, json.loads(out)["pairs"]) == (0, 0)
+    assert json.loads(task("interaction-starts")[1]) == {"started": []}
     code, out, _ = task("run-alerts", "--scope", "errors", "--base-url", "https://x.example/")
     assert (code, json.loads(out)) == (0, {"scope": "errors", "targets": [], "queued": 0})
     assert json.loads(task("alert-daily-digest")[1])["alerts"] == 0

@@ -102,7 +102,7 @@ def test_a_covariate_that_the_service_does_not_hold_is_refused(service):
     assert made.status_code == 201, made.text
     refused = service.get("/api/v1/experiments/own/results")
     assert (refused.status_code, refused.json()["code"]) == (422, "usage")
-    assert "['age', 'ltv'], got ['visits']" in refused.json()["detail"]
+    assert "['age', 'ltv', 'pre_period_value'], got ['visits']" in refused.json()["detail"]
 
 
 def test_a_duplicate_keeps_the_covariate(service):

@@ -31,12 +31,14 @@ from fairtrial.service.ingest.routes import event_router as events
 from fairtrial.service.ingest.routes import router as ingest
 from fairtrial.service.ingest.routes import webhook_router as webhooks
 from fairtrial.service.ingest.writer import IngestWriter
+from fairtrial.service.interactions.routes import router as interactions
 from fairtrial.service.jobs.routes import job_router as job_runs
 from fairtrial.service.jobs.routes import router as nightly
 from fairtrial.service.keys_api.routes import router as keys
 from fairtrial.service.layers.routes import holdout_router as holdout
 from fairtrial.service.layers.routes import router as groups
 from fairtrial.service.middleware import RequestFrame
+from fairtrial.service.monitoring.routes import router as monitoring
 from fairtrial.service.notifications.routes import router as notifications
 from fairtrial.service.planning.routes import router as planning
 from fairtrial.service.population.routes import router as population
@@ -50,9 +52,23 @@ from fairtrial.service.state import ServiceState, prover_of
 from fairtrial.service.versions.routes import router as versions
 from fairtrial.storage import Database, open_database, upgrade
 
-OTHER_ROUTERS = (configs, keys, audit, privacy, population, connectors, groups, holdout, events, webhooks, job_runs, notifications)
+OTHER_ROUTERS = (
+    configs,
+    keys,
+    audit,
+    privacy,
+    population,
+    connectors,
+    groups,
+    holdout,
+    events,
+    webhooks,
+    job_runs,
+    notifications,
+    interactions,
+)
 """Mounted below /api/v1."""
-EXPERIMENT_ROUTERS = (nightly, planning, results, experiments, assignments, versions, flags, ingest)
+EXPERIMENT_ROUTERS = (nightly, planning, results, monitoring, experiments, assignments, versions, flags, ingest)
 """Mounted twice, below /api/v1 and below /api (Part II)."""
 
 

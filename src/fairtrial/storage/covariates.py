@@ -13,16 +13,31 @@ from sqlalchemy.orm import Session
 
 from fairtrial.storage.readings import CONVERTERS, FATES, POPULATION, Window
 
-COVARIATES = ("age", "ltv")
-"""Columns of `profiles` that a metric may be adjusted for."""
+PRE_PERIOD = "pre_period_value"
+"""Attribute of profiles: what the metric was before the experiment, a number."""
+
+COVARIATES = ("age", "ltv", PRE_PERIOD)
+"""Columns of `profiles`, and one of their attributes, that a metric may be adjusted for."""
+
+ATTRIBUTE = {
+    "sqlite": (
+        f"(CASE WHEN json_type(p.attributes_json, '$.{PRE_PERIOD}') IN ('integer', 'real') "
+        f"THEN CAST(json_extract(p.attributes_json, '$.{PRE_PERIOD}') AS REAL) END)"
+    ),
+    "postgresql": (
+        f"(CASE WHEN jsonb_typeof(p.attributes_json -> '{PRE_PERIOD}') = 'number' "
+        f"THEN CAST(p.attributes_json ->> '{PRE_PERIOD}' AS double precision) END)"
+    ),
+}
+"""The attribute as a number; none where it is something else."""
 
 ABOUT = f"""
-SELECT avg(p.{{column}}) FROM experiment_assignments a CROSS JOIN profiles p WHERE p.id = a.profile_id AND {POPULATION}
-"""  # noqa: S608 - the columns are those above
+SELECT avg({{source}}) FROM experiment_assignments a CROSS JOIN profiles p WHERE p.id = a.profile_id AND {POPULATION}
+"""  # noqa: S608 - the sources are those above
 SUMS = f"""{FATES}
 SELECT arm, sum(gap), sum(x), sum(x * x), sum(CASE WHEN value IS NULL THEN 0 ELSE x END), sum(x * coalesce(value, 0)) FROM (
-  SELECT a."group" AS arm, CASE WHEN p.{{column}} IS NULL THEN 1 ELSE 0 END AS gap,
-    coalesce(p.{{column}} - CAST(:about AS double precision), 0.0) AS x, b.value AS value
+  SELECT a."group" AS arm, CASE WHEN {{source}} IS NULL THEN 1 ELSE 0 END AS gap,
+    coalesce({{source}} - CAST(:about AS double precision), 0.0) AS x, b.value AS value
   FROM experiment_assignments a LEFT JOIN profiles p ON p.id = a.profile_id
   LEFT JOIN (SELECT profile_id, sum(value) AS value {CONVERTERS}) b ON b.profile_id = a.profile_id
   WHERE {POPULATION}
@@ -58,10 +73,11 @@ def sum_covariate(session: Session, window: Window, column: str) -> tuple[float,
         column: One of `COVARIATES`.
     """
     connection = session.connection()
-    about = connection.execute(window.bind(ABOUT.format(column=column))).scalar_one()
+    source = ATTRIBUTE[connection.dialect.name] if column == PRE_PERIOD else f"p.{column}"
+    about = connection.execute(window.bind(ABOUT.format(source=source))).scalar_one()
     if about is None:
         return None
-    rows = connection.execute(window.bind(SUMS.format(column=column)), {"about": float(about)})
+    rows = connection.execute(window.bind(SUMS.format(source=source)), {"about": float(about)})
     return float(about), {
         row[0]: CovariateSums(
             missing=int(row[1]), total=float(row[2]), squares=float(row[3]), of_converters=float(row[4]), with_value=float(row[5])

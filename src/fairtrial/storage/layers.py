@@ -86,6 +86,16 @@ def slots_of_layer(session: Session, layer_id: int) -> list[OwnedSlots]:
     ]
 
 
+def layers_of_experiments(session: Session, experiments: Sequence[int]) -> dict[int, int]:
+    """The exclusion group that each of these experiments owns slots of now; those in none are left out."""
+    rows = session.execute(
+        select(LayerSlots.experiment_id, LayerSlots.layer_id).where(
+            LayerSlots.experiment_id.in_(experiments), LayerSlots.released_at.is_(None)
+        )
+    )
+    return {row.experiment_id: row.layer_id for row in rows}
+
+
 def layer_of_experiment(session: Session, experiment_id: int) -> int | None:
     """The layer in which an experiment owns slots; None while it owns none."""
     return session.scalar(

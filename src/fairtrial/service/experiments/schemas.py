@@ -65,7 +65,7 @@ class ExperimentCreate(Body, PlanInputs):
     min_runtime_days: Annotated[int, Field(ge=1, le=3650)] | None = None
     exclusion_window_days: Annotated[int, Field(ge=0, le=3650)] | None = None
     stop_rule: Literal["fixed_horizon", "always_valid", "group_sequential", "hybrid", "bayesian"] = "fixed_horizon"
-    covariate: Literal["age", "ltv"] | None = None
+    covariate: Literal["age", "ltv", "pre_period_value"] | None = None
     """What is known of profiles from before, for which conversion and value are adjusted (CUPED): smaller errors, the same effect."""
     config_id: Text | None = None
     config_version: Text | None = None

@@ -14,7 +14,7 @@ from fairtrial.service.clock import Clock
 from fairtrial.service.jobs.nightly import Reporting, StopJobError, make_report, moment_of
 from fairtrial.service.jobs.runner import JobRunner
 from fairtrial.service.jobs.schemas import JobList, JobOut, RunOut
-from fairtrial.service.jobs.tasks import TASKS, Task, audience_of, scheduled_tasks
+from fairtrial.service.jobs.tasks import TASKS, Task, audience_of
 from fairtrial.service.settings import Settings
 from fairtrial.storage import Database
 from fairtrial.storage.leases import list_runs
@@ -58,17 +58,15 @@ def read_jobs(session: Session, *, task: str | None, status: str | None, limit: 
     """The tasks there are, and one page of their runs."""
     rows = list_runs(session, task=task, status=status, limit=limit + 1, before_id=before_id)
     shown = rows[:limit]
-    by_itself = scheduled_tasks()
     return JobList(
-        tasks=[_task(found, now, by_itself=found in by_itself) for found in TASKS.values()],
+        tasks=[_task(found, now) for found in TASKS.values()],
         runs=[_run(row) for row in shown],
         next_before_id=shown[-1].id if len(rows) > limit else None,
     )
 
 
-def _task(task: Task, now: dt.datetime, *, by_itself: bool) -> JobOut:
-    due = task.due_between(now, now + dt.timedelta(days=8))[0] if by_itself else None
-    return JobOut(name=task.name, cron=task.cron, summary=task.summary, next_due=due)
+def _task(task: Task, now: dt.datetime) -> JobOut:
+    return JobOut(name=task.name, cron=task.cron, summary=task.summary, next_due=task.next_due(now))
 
 
 def _run(row: JobRun) -> RunOut:

@@ -9,7 +9,8 @@ from typing import Any, Literal, cast
 
 from apscheduler.triggers.cron import CronTrigger  # pyright: ignore[reportMissingTypeStubs]
 
-from fairtrial.errors import ConflictError, UnknownNameError, UsageError
+from fairtrial.errors import UnknownNameError, UsageError
+from fairtrial.service.interactions.scans import run_scan, run_starts
 from fairtrial.service.jobs.catalog_guardrails import watch_catalog
 from fairtrial.service.jobs.guardrails import check_guardrails
 from fairtrial.service.jobs.journeys import REPROCESS_DAYS, Domain, daily_aggregates, silence_alerts
@@ -22,6 +23,9 @@ from fairtrial.storage import Database
 LATE_SECONDS = 300.0
 """A run that begins later than this after it was due reads what is there now; one on time speaks of the moment it was due."""
 
+LOOK_BACK_HOURS = (1, 24, 192)
+"""How far back to look for when a task was due, one after the other."""
+
 Scope = Literal["all", "results", "errors"]
 SCOPES: dict[Scope, tuple[Severity, ...]] = {
     "all": ("error", "warning", "success"),
@@ -29,10 +33,6 @@ SCOPES: dict[Scope, tuple[Severity, ...]] = {
     "errors": ("error",),
 }
 """Which alerts `run-alerts` sends."""
-
-InteractionScan = Callable[["Work"], dict[str, Any]]
-interaction_scan: InteractionScan | None = None
-"""What scans running experiments for interactions; None while this version has no scan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,15 @@ class Task:
 
     def last_due(self, now: dt.datetime) -> dt.datetime:
         """The latest moment up to now at which it was due."""
-        return self.due_between(now - dt.timedelta(days=8), now)[-1]
+        for hours in LOOK_BACK_HOURS:
+            found = self.due_between(now - dt.timedelta(hours=hours), now)
+            if found:
+                return found[-1]
+        raise UsageError(f"A task is due once in {LOOK_BACK_HOURS[-1]} hours at least, {self.name!r} is not.")
+
+    def next_due(self, now: dt.datetime) -> dt.datetime | None:
+        """When it is due next."""
+        return _next(self.trigger, now)
 
 
 def _next(trigger: CronTrigger, start: dt.datetime) -> dt.datetime | None:
@@ -166,11 +174,11 @@ def _journey_alerts(work: Work) -> dict[str, Any]:
 
 
 def _scan(work: Work) -> dict[str, Any]:
-    if interaction_scan is None:
-        raise ConflictError(
-            "The interaction scan is not built in this version; nothing was scanned.", hint="Nothing to do.", code="not_built"
-        )
-    return interaction_scan(work)
+    return run_scan(work.database, as_of=work.as_of, now=work.now, audience=work.audience, guard=work.guard)
+
+
+def _starts(work: Work) -> dict[str, Any]:
+    return run_starts(work.database, now=work.now, audience=work.audience, guard=work.guard)
 
 
 def _retention(work: Work) -> dict[str, Any]:
@@ -194,6 +202,7 @@ TASKS: Mapping[str, Task] = {
         Task(name="run-alerts", cron="0 * * * *", run=_alerts, summary="Sends alerts to targets that have not got them."),
         Task(name="alert-daily-digest", cron="0 9 * * *", run=_digest, summary="One message with the alerts of a day."),
         Task(name="interaction-scan", cron="0 3 * * mon", run=_scan, summary="Experiments that disturb each other."),
+        Task(name="interaction-starts", cron="*/10 * * * *", run=_starts, summary="Pairs of experiments that have just started."),
         Task(name="journey-daily-aggs", cron="0 1 * * *", run=_aggregates, summary="Adds up touchpoints by day and channel."),
         Task(name="journey-alerts", cron="15 1 * * *", run=_journey_alerts, summary="Channels that have fallen silent."),
         Task(name="retention", cron="0 4 * * *", run=_retention, summary="Deletes what the rules of retention say is too old."),
@@ -213,8 +222,8 @@ def find_task(name: str) -> Task:
 
 
 def scheduled_tasks() -> list[Task]:
-    """Tasks that run by themselves: those that this version can do."""
-    return [task for task in TASKS.values() if task.name != "interaction-scan" or interaction_scan is not None]
+    """Tasks that run by themselves: all."""
+    return list(TASKS.values())
 
 
 def check_options(options: Options) -> Options:

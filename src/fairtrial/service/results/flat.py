@@ -13,16 +13,14 @@ from typing import Any
 from fairtrial.evaluation import Scorecard
 from fairtrial.evaluation.scorecard import Comparison
 from fairtrial.service.experiments.holdout import CONVERTED, VALUE
+from fairtrial.service.results.always_valid import rate_look
 from fairtrial.service.results.reading import SOURCE, Counted
 from fairtrial.stats.result import Estimate, Interval
-from fairtrial.stats.sequential.msprt import Msprt, msprt
+from fairtrial.stats.sequential.msprt import Msprt
 from fairtrial.storage.readings import ArmCounts
 
 FEWEST_PROFILES = 10
 """Profiles that each group needs before anything is tested (II.b)."""
-
-DEFAULT_MDE = 0.01
-"""Tunes the always-valid look where no effect was planned, in points of the rate (G-13)."""
 
 
 AFTER_THE_FACT = "groups were drawn after the end from profiles already treated: an A/A check, not an effect"
@@ -53,15 +51,8 @@ def always_valid_look(counted: Counted) -> Msprt | None:
 
     V is the variance of the difference of the two observed rates; tau2 the square of the planned effect.
     """
-    treatment, control = counted.treatment, counted.control
-    if treatment.n == 0 or control.n == 0:
-        return None
-    variance = sum(arm.converters * (arm.n - arm.converters) / arm.n**3 for arm in (treatment, control))
-    if variance <= 0.0:
-        return None
-    mde = counted.spec.plan.mde or DEFAULT_MDE
-    effect = treatment.converters / treatment.n - control.converters / control.n
-    return msprt(effect, variance, tau2=mde * mde, alpha=counted.spec.plan.alpha)
+    found = rate_look(counted.control, counted.treatment, counted.spec.plan)
+    return None if found is None else found.look
 
 
 def flat_results(

@@ -163,15 +163,26 @@ def _adjusted(counted: Counted, arm: str, metric: str, outcome: OutcomeStats) ->
     if found is None:
         return Unavailable(code="all_missing", reason=f"No assigned profile has a value of {column}, for which {metric} is adjusted.")
     about, sums = found[0], found[1][arm]
-    n, mean = outcome.moments.n, float(outcome.moments.mean[0])
+    return replace(outcome, moments=with_covariate(outcome.moments, metric, about, sums), missing_covariate=sums.missing)
+
+
+def with_covariate(outcome: CoMoments, metric: str, about: float, sums: CovariateSums) -> CoMoments:
+    """Moments of a metric and, as a second column, of a covariate.
+
+    Args:
+        outcome: Moments of the metric alone.
+        metric: `converted` or `value`.
+        about: Mean of the covariate over all arms.
+        sums: Its sums in the arm.
+    """
+    n, mean = outcome.n, float(outcome.mean[0])
     products = (sums.of_converters if metric == CONVERTED else sums.with_value) - sums.total * mean
     spread = max(0.0, sums.squares - sums.total * sums.total / n)
-    moments = CoMoments(
+    return CoMoments(
         n=n,
         mean=np.array([mean, about + sums.total / n]),
-        cross=np.array([[float(outcome.moments.cross[0, 0]), products], [products, spread]]),
+        cross=np.array([[float(outcome.cross[0, 0]), products], [products, spread]]),
     )
-    return replace(outcome, moments=moments, missing_covariate=sums.missing)
 
 
 def judge(session: Session, counted: Counted, *, as_of: dt.datetime) -> Scorecard:

@@ -102,12 +102,12 @@ def _judged(session: Session, counted: Counted, now: dt.datetime) -> Scorecard |
 
 def _flat(session: Session, counted: Counted, scorecard: Scorecard | None, fewest: int) -> dict[str, Any]:
     look = None if insufficient(counted, fewest) else always_valid_look(counted)
-    seen = _running_p(session, counted.row)
+    seen = running_p(session, counted.row)
     running = min((p for p in (seen, None if look is None else look.p_value) if p is not None), default=None)
     return flat_results(counted, scorecard, always_valid_p=running, fewest=fewest)
 
 
-def _running_p(session: Session, row: Experiment) -> float | None:
+def running_p(session: Session, row: Experiment) -> float | None:
     """Smallest always-valid p of the looks stored so far, of the running version."""
     stored = _latest(session, row)
     if stored is None or stored.meta_json.get("version") != row.version:

@@ -11,6 +11,7 @@ from fairtrial.storage.tables.experiments import (
     Layer,
     LayerSlots,
 )
+from fairtrial.storage.tables.interactions import InteractionPair, InteractionScan
 from fairtrial.storage.tables.operations import Alert, ApiKey, AuditEntry, ChangeCounter, ConnectorConfig, JobRun, Lease, OutboxMessage
 from fairtrial.storage.tables.population import (
     Conversion,
@@ -44,6 +45,8 @@ __all__ = [
     "ExperimentVersion",
     "ForcedVariant",
     "Holdout",
+    "InteractionPair",
+    "InteractionScan",
     "JobRun",
     "JourneyDay",
     "Layer",

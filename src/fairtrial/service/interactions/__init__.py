@@ -1,0 +1,1 @@
+"""Do experiments disturb each other: pairs, scans of all that run, and their trend (Part I)."""
