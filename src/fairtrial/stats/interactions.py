@@ -27,13 +27,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
+from fairtrial.stats.additivity import additive_tests
 from fairtrial.stats.batch import ROUNDING
 from fairtrial.stats.moments import Moments
 from fairtrial.stats.result import Interval, check_alpha
-from fairtrial.stats.roots import solve_increasing
 from fairtrial.stats.tails import interval_of, p_value_of
 
 Floats = NDArray[np.float64]
@@ -43,9 +42,6 @@ CellCovariance = Literal["HC0", "HC1", "HC2", "HC3", "classical"]
 Reference = Literal["normal", "t"]
 Scale = Literal["absolute", "log_odds", "log_risk"]
 """On what scale effects are compared: differences of rates, of their log odds, of their logarithms."""
-
-SMALLEST_RATE = 1e-13
-"""Rates below this are found to fewer digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,24 +257,14 @@ def additive_interaction_test(control: Sequence[Successes], treatment: Sequence[
     x_c, n_c, x_t, n_t = (
         np.array([getattr(cell, name) for cell in side], dtype=np.float64) for side in (control, treatment) for name in ("successes", "n")
     )
-    effects = x_t / n_t - x_c / n_c
-    bounds = effects.min(keepdims=True), effects.max(keepdims=True)
-
-    def descent(d: Floats) -> Floats:
-        return -_profile_score(x_c, n_c, x_t, n_t, d).sum(keepdims=True)
-
-    start = np.atleast_1d((x_t.sum() / n_t.sum()) - x_c.sum() / n_c.sum())
-    effect = solve_increasing(descent, *bounds, start, slope=float((n_t + n_c).sum()), scale=SMALLEST_RATE)
-    p, q = _restricted_rates(x_c, n_c, x_t, n_t, effect)
-    chi_square = _pearson(x_c, n_c, p) + _pearson(x_t, n_t, q)
-    df = len(control) - 1
+    found = additive_tests(x_c[None], n_c[None], x_t[None], n_t[None])
     return AdditiveTest(
-        effect=effect.item(),
-        chi_square=chi_square,
-        df=df,
-        p_value=float(special.chdtrc(df, chi_square)),
-        effects=tuple(effects.tolist()),
-        effect_range=float(effects.max() - effects.min()),
+        effect=found.effect.item(),
+        chi_square=found.chi_square.item(),
+        df=found.df,
+        p_value=found.p_value.item(),
+        effects=tuple((x_t / n_t - x_c / n_c).tolist()),
+        effect_range=found.effect_range.item(),
     )
 
 
@@ -343,41 +329,3 @@ def _from_cells(values: Floats, variances: Floats, df: float | None, alpha: floa
         scale=scale,
         method=method,
     )
-
-
-def _restricted_rates(x_c: Floats, n_c: Floats, x_t: Floats, n_t: Floats, d: Floats) -> tuple[Floats, Floats]:
-    """Rates of control and treatment where the likelihood is largest under treatment - control = d, arm by arm.
-
-    The score times p (1 - p) q (1 - q) is a cubic that changes sign once between the bounds of p. It is solved
-    for the distance of p from its lower bound, so that rates near 0 keep their digits.
-    """
-    lift, drop = np.maximum(d, 0.0), np.maximum(-d, 0.0)
-    room = np.broadcast_to(1.0 - lift - drop, x_c.shape)
-
-    def descent(above: Floats) -> Floats:
-        p, q = above + drop, above + lift
-        rest_p, rest_q = room - above + lift, room - above + drop
-        return -((x_c - n_c * p) * q * rest_q + (x_t - n_t * q) * p * rest_p)
-
-    pooled = np.clip((x_c + x_t - n_c * drop - n_t * lift) / (n_c + n_t), SMALLEST_RATE * room, room * (1.0 - SMALLEST_RATE))
-    above = solve_increasing(descent, np.zeros_like(room), room.copy(), pooled, slope=(n_c + n_t) * 0.1, scale=SMALLEST_RATE)
-    return above + drop, above + lift
-
-
-def _profile_score(x_c: Floats, n_c: Floats, x_t: Floats, n_t: Floats, d: Floats) -> Floats:
-    """Slope of each arm's best log likelihood in d: the treatment's score, or less the control's.
-
-    Inside they are equal; where one of the two rates is at 0 or 1 the other's score is the slope.
-    """
-    p, q = _restricted_rates(x_c, n_c, x_t, n_t, d)
-    inside = np.minimum(q, 1.0 - q) >= np.minimum(p, 1.0 - p)
-    x, n, rate = np.where(inside, x_t, x_c), np.where(inside, n_t, n_c), np.where(inside, q, p)
-    up = np.divide(x, rate, out=np.zeros_like(rate), where=x > 0.0)
-    down = np.divide(n - x, 1.0 - rate, out=np.zeros_like(rate), where=x < n)
-    return np.where(inside, 1.0, -1.0) * (up - down)
-
-
-def _pearson(x: Floats, n: Floats, rate: Floats) -> float:
-    """Pearson's statistic of counts against fitted rates; a cell fitted at 0 or 1 adds nothing."""
-    variance = n * rate * (1.0 - rate)
-    return float(np.divide((x - n * rate) ** 2, variance, out=np.zeros_like(rate), where=variance > 0.0).sum())
