@@ -216,7 +216,7 @@ def test_drafts_without_units_have_no_overlap_to_speak_of(service):
     body = ask(service, f"{BASE}/one/two").json()
     assert (body["overlap_coefficient"], body["shared_users"], body["overall_risk"]) == (None, 0, "low")
     assert body["interaction_result"]["has_interaction"] is None
-    assert body["sutva_result"]["unavailable_reason"] == "no_controls"
+    assert body["sutva_result"]["unavailable_reason"] == "no_exposure_log"
     (entry,) = ask(service, f"{BASE}/scan").json()["results"]
     assert (entry["overlap_coefficient"], entry["unavailable_reason"]) == (None, "no_users")
 
@@ -272,7 +272,7 @@ def test_what_is_declared_about_the_arms_raises_the_risk(service):
         put(session, numbers[1], two, won)
     body = ask(service, f"{BASE}/one/two").json()
     sutva = body["sutva_result"]
-    assert (sutva["has_violation"], sutva["contamination_rate"], sutva["unavailable_reason"]) == (True, None, "no_exposures")
+    assert (sutva["has_violation"], sutva["contamination_rate"], sutva["unavailable_reason"]) == (True, None, "no_exposure_log")
     assert sutva["declared"] == ["shared_resource"]
     assert body["overall_risk"] == "high"
     assert body["recommendations"][-1] == "Control users of one show treatment exposure: its effect is likely biased."
@@ -285,7 +285,7 @@ def with_days(service, key: str, rates: list[float], *, n: int = 4000, since: dt
         for group, extra in (("control", [0.0] * len(rates)), ("treatment", rates)):
             names = add_units(session, number, group, n, assigned_at=since, prefix=key)
             for day, more in enumerate(extra):
-                won = names[: round(n * (0.1 + more))]
+                won = random.Random(f"{key}{group}{day}").sample(names, round(n * (0.1 + more)))
                 add_outcomes(session, number, won, at=since + day * DAY + DAY / 2, value=float(day + 1))
 
 
@@ -297,10 +297,11 @@ def test_an_effect_that_fades_is_seen_day_by_day(stored_service):
     body = ask(stored_service, f"{BASE}/fades/stays/novelty").json()
     fades, stays = body["novelty_result"], body["novelty_result_b"]
     assert [day["effect"] for day in fades["trajectory"]] == pytest.approx([0.1, 0.08, 0.06, 0.04, 0.02, 0.01, 0.0, 0.0], abs=1e-12)
-    assert fades["trajectory"][0]["std_error"] == pytest.approx(np.sqrt(0.2 * 0.8 / 4000 + 0.1 * 0.9 / 4000))
+    assert fades["trajectory"][0]["std_error"] == pytest.approx(np.sqrt((0.2 * 0.8 + 0.1 * 0.9) / 3999))
     assert (fades["has_novelty"], stays["has_novelty"]) == (True, False)
     assert (fades["axis"], fades["scale"], fades["treatment"], fades["metric"]) == ("assignment_day", "absolute", "treatment", "converted")
     assert fades["total_decline"] > 0.9
+    assert (fades["trend"], stays["trend"], stays["correlated_days"]) == ("fades", "steady", True)
     assert stays["slope"] == pytest.approx(0.0, abs=1e-9)
     pair = ask(stored_service, f"{BASE}/fades/stays").json()
     assert pair["recommendations"] == ["Novelty effect detected in fades: extend the experiment window before deciding."]
@@ -309,7 +310,7 @@ def test_an_effect_that_fades_is_seen_day_by_day(stored_service):
     stored_service.clock.now = START + 6 * DAY
     few = ask(stored_service, f"{BASE}/fades/stays/novelty").json()["novelty_result"]
     assert (few["has_novelty"], few["unavailable_reason"], len(few["trajectory"])) == (None, "too_few_days", 6)
-    assert few["recommendation"] == "Novelty not judged: too_few_days."
+    assert few["recommendation"] == "Novelty was not tested: it needs 7 days of effects or more, there are 6."
 
 
 def test_a_day_counts_once_it_is_over_for_a_unit(stored_service):
@@ -324,10 +325,10 @@ def test_a_day_counts_once_it_is_over_for_a_unit(stored_service):
             add_outcomes(session, number, early[:10], at=START + DAY / 3)
     stored_service.clock.now = START + 3 * DAY + DAY / 2
     days = ask(stored_service, f"{BASE}/late/other/novelty").json()["novelty_result"]["trajectory"]
-    pooled = [(110, 500), (0, 200), (40, 200)]  # on day 1 nobody converts: the trajectory ends there
-    assert len(days) == 1
-    share = pooled[0][0] / pooled[0][1]
-    assert days[0]["std_error"] == pytest.approx(np.sqrt(2 * share * (1 - share) / 500))
+    assert [day["day"] for day in days] == [0, 2], "on day 1 nobody converts"
+    for day, converted, n in zip(days, (110, 40), (500, 200), strict=True):
+        share = converted / n
+        assert day["std_error"] == pytest.approx(np.sqrt(2 * share * (1 - share) / (n - 1)))
 
 
 def test_values_fade_as_rates_do(service):

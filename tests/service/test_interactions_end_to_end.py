@@ -115,7 +115,7 @@ def check_pair(http: httpx.Client, developer: dict[str, str], arms: dict[str, di
             assert arm["n_treatment"] == counted
     calm = http.get("/interactions/exp-3/exp-4", headers=developer).json()
     assert calm["interaction_result"]["has_interaction"] is False
-    assert calm["sutva_result"]["unavailable_reason"] == "no_exposures"
+    assert calm["sutva_result"]["unavailable_reason"] == "no_exposure_log"
     novelty = http.get("/interactions/exp-0/exp-1/novelty", headers=developer).json()
     assert novelty["novelty_result"]["unavailable_reason"] == "too_few_days"
 

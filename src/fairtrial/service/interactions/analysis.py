@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from sqlalchemy.orm import Session
 
+from fairtrial.diagnostics.daily_effects import daily_effects
+from fairtrial.diagnostics.interference import InterferenceResult, find_interference
+from fairtrial.diagnostics.novelty import Axis, NoveltyResult, find_novelty
 from fairtrial.diagnostics.pair_analysis import PairAnalysis, ScanEntry, analyze_pair, scan_entry
 from fairtrial.diagnostics.pair_cells import PairCells
-from fairtrial.diagnostics.pair_findings import Contamination, Novelty, judge_contamination, judge_novelty
 from fairtrial.diagnostics.pair_risk import SIGNIFICANT_OVERLAP, high_risk
 from fairtrial.diagnostics.pair_tests import CORRECTION, Dependence, InteractionTest, correct, interaction_tests
 from fairtrial.errors import UsageError
@@ -22,15 +23,12 @@ from fairtrial.service.experiments.lifecycle import get_experiment
 from fairtrial.service.interactions.cells import TESTED, Loaded, all_cells, load
 from fairtrial.service.interactions.schemas import NoveltyDetail, NoveltyOut, NoveltyPairOut, PairOut, ScanEntryOut, ScanOut
 from fairtrial.service.results.reading import window_of
-from fairtrial.storage.effect_days import DaysOfArm, count_exposed, days_of_arms
+from fairtrial.storage.effect_days import count_exposed, daily_sums
 from fairtrial.storage.experiments import running_experiments
 from fairtrial.storage.tables import Experiment
 
-FEWEST_A_DAY = 100
-"""Units that each arm needs on a day whose effect is taken."""
-
-DECLARATIONS = ("shared_resource", "network_effects")
-"""Keys of an experiment's `policy` that say that its arms reach each other."""
+AXIS: Axis = "assignment_day"
+"""Controls of a holdout are never exposed, so days are counted from a unit's assignment."""
 
 DEPENDENT = "Assignment in {other} depends on the arm in {key}: the two were not assigned independently."
 
@@ -120,7 +118,7 @@ def read_pair(session: Session, first: str, second: str, *, now: dt.datetime) ->
     """
     loaded = load(session, find_pair(session, first, second))
     novelty = [_novelty(session, one, now)[0] for one in loaded]
-    reached = [_contamination(session, one) for one in loaded]
+    reached = [_interference(session, one) for one in loaded]
     analysis = analyze_pair(
         all_cells(loaded)[0],
         novelty=[one.row.key for one, found in zip(loaded, novelty, strict=True) if found.has_novelty],
@@ -147,7 +145,7 @@ def read_novelty(session: Session, first: str, second: str, *, now: dt.datetime)
     )
 
 
-def pair_out(analysis: PairAnalysis, novelty: Sequence[Novelty], reached: Sequence[Contamination]) -> PairOut:
+def pair_out(analysis: PairAnalysis, novelty: Sequence[NoveltyResult], reached: Sequence[InterferenceResult]) -> PairOut:
     """An analysis as it is shown."""
     overlap = analysis.overlap
     fields: dict[str, Any] = {
@@ -177,7 +175,7 @@ def pair_out(analysis: PairAnalysis, novelty: Sequence[Novelty], reached: Sequen
     return PairOut.model_validate(fields)
 
 
-def _fields(found: Novelty) -> dict[str, Any]:
+def _fields(found: NoveltyResult) -> dict[str, Any]:
     return {name: value for name, value in dataclasses.asdict(found).items() if name in NoveltyOut.model_fields}
 
 
@@ -189,64 +187,30 @@ def _dependence(found: Dependence) -> dict[str, Any]:
 def _detail(session: Session, one: Loaded, now: dt.datetime) -> NoveltyDetail:
     found, treatment = _novelty(session, one, now)
     fields = dataclasses.asdict(found) | {
-        "axis": "assignment_day",
-        "scale": "absolute",
         "metric": one.metric if one.metric in TESTED else None,
         "treatment": treatment,
     }
     return NoveltyDetail.model_validate(fields)
 
 
-def _novelty(session: Session, one: Loaded, now: dt.datetime) -> tuple[Novelty, str]:
+def _novelty(session: Session, one: Loaded, now: dt.datetime) -> tuple[NoveltyResult, str]:
     """Novelty of an experiment's first treatment on its primary metric."""
     treatment = one.spec.treatments[0]
-    pair = one.spec.control, treatment
+    alpha = one.spec.plan.alpha
     if one.metric not in TESTED:
-        return judge_novelty([], []), treatment
-    days = days_of_arms(session, window_of(one.row), pair, now=now)
-    effects, errors = daily_effects(days[pair[0]], days[pair[1]], rate=one.metric == CONVERTED)
-    return judge_novelty(effects, errors, alpha=one.spec.plan.alpha), treatment
+        return find_novelty([], [], axis=AXIS, alpha=alpha), treatment
+    pair, is_rate = (one.spec.control, treatment), one.metric == CONVERTED
+    sums = daily_sums(session, window_of(one.row), pair, now=now, is_rate=is_rate)
+    return daily_effects(sums[pair[0]], sums[pair[1]], is_rate=is_rate).novelty(axis=AXIS, alpha=alpha), treatment
 
 
-def daily_effects(control: DaysOfArm, treatment: DaysOfArm, *, rate: bool) -> tuple[list[float], list[float]]:
-    """Effects by day with their standard errors, up to the first day with too few units or nobody who differs.
-
-    Args:
-        control: The control by day.
-        treatment: The treatment by day.
-        rate: Whether the share of converters is compared, else the mean value.
-    """
-    effects: list[float] = []
-    errors: list[float] = []
-    for day in range(min(control.n.size, treatment.n.size)):
-        sides = [_day(arm, day, rate=rate) for arm in (control, treatment)]
-        variance = sum(side[1] for side in sides)
-        if min(int(control.n[day]), int(treatment.n[day])) < FEWEST_A_DAY or variance <= 0.0:
-            break
-        effects.append(sides[1][0] - sides[0][0])
-        errors.append(float(np.sqrt(variance)))
-    return effects, errors
-
-
-def _day(arm: DaysOfArm, day: int, *, rate: bool) -> tuple[float, float]:
-    """Rate or mean of a day, and the variance of it."""
-    n = int(arm.n[day])
-    if n < 2:
-        return 0.0, 0.0
-    if rate:
-        share = int(arm.converted[day]) / n
-        return share, share * (1.0 - share) / n
-    return float(arm.mean[day]), float(arm.m2[day]) / (n - 1) / n
-
-
-def _contamination(session: Session, one: Loaded) -> Contamination:
+def _interference(session: Session, one: Loaded) -> InterferenceResult:
     exposed = count_exposed(session, window_of(one.row))
     side = one.side
-    assigned = side.units[side.arms.index(one.spec.control)]
     policy = one.row.policy_json or {}
-    return judge_contamination(
-        exposed.get(one.spec.control, 0),
-        assigned,
-        observed=bool(exposed),
-        declared=tuple(name for name in DECLARATIONS if policy.get(name) is True),
+    return find_interference(
+        exposed.get(one.spec.control, 0) if exposed else None,
+        side.units[side.arms.index(one.spec.control)],
+        shared_resource=policy.get("shared_resource") is True,
+        network_effects=policy.get("network_effects") is True,
     )

@@ -10,7 +10,7 @@ from fairtrial.service.bodies import Time
 
 Risk = Literal["low", "medium", "high"]
 Band = Literal["negligible", "low", "moderate", "high"]
-Axis = Literal["assignment_day"]
+Axis = Literal["exposure_day", "assignment_day"]
 
 
 class ScanEntryOut(BaseModel):
@@ -127,6 +127,7 @@ class NoveltyOut(BaseModel):
     """Share of the initial effect lost per day; negative where it grows."""
     p_value: float | None
     total_decline: float | None
+    trend: Literal["fades", "grows", "steady"] | None
     recommendation: str
     unavailable_reason: str | None
 
@@ -141,10 +142,25 @@ class DayOut(BaseModel):
     ci_high: float
 
 
+class LongRunOut(BaseModel):
+    """Mean effect of the last third of the days."""
+
+    first_day: int
+    last_day: int
+    effect: float
+    std_error: float
+    ci_low: float
+    ci_high: float
+
+
 class NoveltyDetail(NoveltyOut):
     """The same with the effects by day."""
 
     initial_effect: float | None
+    """Fitted effect of day 0, taken as positive."""
+    initial_std_error: float | None
+    sign: int | None
+    """Of the fitted effect of day 0."""
     slope: float | None
     slope_std_error: float | None
     axis: Axis
@@ -152,7 +168,12 @@ class NoveltyDetail(NoveltyOut):
     scale: str
     metric: str | None
     treatment: str
+    alpha: float
+    correlated_days: bool
+    """Whether the covariance between days was used: one unit counts on several."""
     trajectory: list[DayOut]
+    long_run_effect: LongRunOut | None
+    """What is left at the end."""
 
 
 class SutvaOut(BaseModel):
@@ -163,7 +184,8 @@ class SutvaOut(BaseModel):
     """Controls exposed over controls assigned."""
     ci_low: float | None
     ci_high: float | None
-    controls_exposed: int
+    controls_exposed: int | None
+    """Null where no exposure is recorded."""
     controls_assigned: int
     declared: list[str]
     """What the experiment declares to let arms reach each other."""
