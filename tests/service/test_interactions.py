@@ -330,6 +330,9 @@ def test_a_day_counts_once_it_is_over_for_a_unit(stored_service):
             late = add_units(session, number, group, 300, assigned_at=START + 2 * DAY + DAY / 4, prefix="late")
             add_outcomes(session, number, early[:40] + late[:100], at=START + 2 * DAY + DAY / 2)  # day 2 of some, day 0 of others
             add_outcomes(session, number, early[:10], at=START + DAY / 3)
+            new = add_units(session, number, group, 400, assigned_at=START + 3 * DAY, prefix="new")  # no day of theirs is over
+            add_outcomes(session, number, new[:200] + early[:90], at=START + 3 * DAY + DAY / 4)  # nor is day 3 of the early ones
+            add_outcomes(session, number, late[:60], at=START + 3 * DAY + DAY / 3)  # nor day 1 of the late ones
     stored_service.clock.now = START + 3 * DAY + DAY / 2
     days = ask(stored_service, f"{BASE}/late/other/novelty").json()["novelty_result"]["trajectory"]
     assert [day["day"] for day in days] == [0, 2], "on day 1 nobody converts"
