@@ -92,14 +92,19 @@ def daily_sums(
     shape = len(arms), days, days
     units, sums, products = np.zeros(shape[:2]), np.zeros(shape), np.zeros(shape)
     place = {arm: index for index, arm in enumerate(arms)}
-    for arm, last, n in rows(f"{seen} SELECT arm, last_day, count(*) FROM seen GROUP BY 1, 2"):
+    counted = " SELECT arm, last_day, count(*) FROM seen GROUP BY 1, 2"
+    added = " SELECT arm, last_day, day, sum(value) FROM daily GROUP BY 1, 2, 3"
+    pairs = (
+        " SELECT d.arm, d.day, e.day, sum(d.value * e.value) FROM daily d "
+        "JOIN daily e ON e.profile_id = d.profile_id AND e.day >= d.day GROUP BY 1, 2, 3"
+    )
+    for arm, last, n in rows(seen + counted):
         if arm in place:
             units[place[arm], int(last)] += int(n)
-    for arm, last, day, total in rows(f"{daily} SELECT arm, last_day, day, sum(value) FROM daily GROUP BY 1, 2, 3"):
+    for arm, last, day, total in rows(daily + added):
         if arm in place:
             sums[place[arm], int(last), int(day)] += float(total)
-    pairs = "SELECT d.arm, d.day, e.day, sum(d.value * e.value) FROM daily d JOIN daily e ON e.profile_id = d.profile_id AND e.day >= d.day"
-    for arm, day, later, total in rows(f"{daily} {pairs} GROUP BY 1, 2, 3"):
+    for arm, day, later, total in rows(daily + pairs):
         if arm in place:
             products[place[arm], int(day), int(later)] += float(total)
     return {arm: sums_of_cohorts(units[i], sums[i], products[i]) for arm, i in place.items()}
@@ -123,6 +128,7 @@ def _seen(dialect: str, window: Window, axis: Axis) -> str:
     return f"""
     WITH starts AS MATERIALIZED (SELECT a.profile_id, a."group" AS arm, {start} AS start FROM {source} WHERE {POPULATION} {grouped}),
     seen AS MATERIALIZED (
-      SELECT profile_id, arm, start, CASE WHEN (:reach - start) / {DAY} > :days THEN :days - 1 ELSE (:reach - start) / {DAY} - 1 END AS last_day
+      SELECT profile_id, arm, start,
+        CASE WHEN (:reach - start) / {DAY} > :days THEN :days - 1 ELSE (:reach - start) / {DAY} - 1 END AS last_day
       FROM starts WHERE start + {DAY} <= :reach)
     """  # noqa: S608
