@@ -31,6 +31,7 @@ from fairtrial.spec import (
     eligibility,
     experiment,
     feasibility,
+    interference,
     metric,
     plan,
     quasi,

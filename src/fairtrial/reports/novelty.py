@@ -111,11 +111,11 @@ def _facts(found: NoveltyResult) -> list[tuple[str, str]]:
 def _plot(pen: Pen, found: NoveltyResult) -> None:
     low = min(0.0, *(day.ci_low for day in found.trajectory))
     high = max(0.0, *(day.ci_high for day in found.trajectory))
-    axis = AxisView(zero=-low / (high - low), ticks=())
+    axis = AxisView(zero=-low / (high - low), ticks=(), mirrored=False, title="effect")
     labels = [f"day {day.day:>3}  {precise(day.effect, 4):>11}  " for day in found.trajectory]
     width = max(min(MOST_PLOT, pen.width - max(len(label) for label in labels) - 4), 8)
     for label, day in zip(labels, found.trajectory, strict=True):
         at = [(value - low) / (high - low) for value in (day.effect, day.ci_low, day.ci_high)]
         tone: Tone = "inconclusive" if day.ci_low <= 0.0 <= day.ci_high else "better"
-        mark = MarkView(point=at[0], low=at[1], high=at[2], open_low=False, open_high=False, margin=None, point_off=False)
+        mark = MarkView(point=at[0], low=at[1], high=at[2])
         pen.out(pen.join((label, ""), (track(mark, axis, tone, width, pen.glyphs), "")), indent=2)
