@@ -217,6 +217,18 @@ class Client:
         """Run the nightly report now."""
         return self._call("POST", "/experiments/nightly-report", {} if as_of is None else {"as_of_date": as_of.isoformat()})
 
+    def interaction_scan(self) -> Json:
+        """Every pair of the running experiments: overlap, interaction and risk; for a DEVELOPER."""
+        return self._call("GET", "/interactions/scan")
+
+    def interaction(self, first: Reference, second: Reference) -> Json:
+        """Two experiments in any status: do they disturb each other?"""
+        return self._call("GET", f"/interactions/{_part(first)}/{_part(second)}")
+
+    def novelty(self, first: Reference, second: Reference) -> Json:
+        """Does the effect of either of two experiments fade: effects by day."""
+        return self._call("GET", f"/interactions/{_part(first)}/{_part(second)}/novelty")
+
     # For an ADMIN: keys, audit log, privacy
 
     def create_key(self, name: str, role: str = "VIEWER", **fields: Any) -> Json:

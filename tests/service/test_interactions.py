@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from holdout_rows import START, add_outcomes, add_units, mark
 from pair_scene import ARMS, crossed, put, run_experiment, the_pair, third_experiment
-from sqlalchemy import text
 
 from fairtrial.diagnostics.pair_analysis import analyze_pair
 from fairtrial.service.interactions.cells import all_cells, concurrent, load
 from fairtrial.storage.experiments import running_experiments
-from fairtrial.storage.tables import Experiment, ExperimentAssignment, ExperimentOutcome, ForcedVariant
+from fairtrial.storage.tables import Experiment, ExperimentAssignment, ExperimentOutcome, ForcedVariant, LayerSlots
 
 BASE = "/api/v1/interactions"
 PAIR = f"{BASE}/exp-a-uuid/exp-b-uuid"
@@ -40,10 +39,7 @@ def test_the_scan_of_the_examples(stored_service):
     group = stored_service.post("/api/v1/mutual-exclusion-groups", {"name": "checkout-page"}).json()["id"]
     with stored_service.database.writing() as session:  # units came before the group, as after a migration from elsewhere
         for number, low in ((2, 0), (3, 5000)):
-            session.execute(
-                text("INSERT INTO layer_slots (layer_id, experiment_id, low, high, taken_at) VALUES (:g, :e, :l, :h, '2026-03-01')"),
-                {"g": group, "e": number, "l": low, "h": low + 5000},
-            )
+            session.add(LayerSlots(layer_id=group, experiment_id=number, low=low, high=low + 5000, taken_at=START))
     body = ask(stored_service, f"{BASE}/scan").json()
     top = {"total_active_experiments": 3, "pairs_analyzed": 3, "high_risk_pairs": 1, "correction_method": "benjamini-hochberg"}
     assert parts(body, top) == top
@@ -135,6 +131,17 @@ def test_the_pair_of_the_examples(stored_service):
     assert [other[name] for name in ("contamination_rate", "ci_low", "ci_high")] == pytest.approx([0.007012, 0.004998, 0.009831], abs=6e-7)
     assert [found["is_dependent"] for found in body["assignment_dependence"]] == [False, False]
     assert body["novelty_result"]["unavailable_reason"] == "too_few_days"
+
+
+def test_experiments_of_two_groups_may_meet_and_are_tested(service):
+    """IN-17, IN-26: only one group that both are in keeps them apart."""
+    the_pair(service)
+    groups = [service.post("/api/v1/mutual-exclusion-groups", {"name": name}).json()["id"] for name in ("first", "second")]
+    with service.database.writing() as session:
+        for number, group in enumerate(groups, start=1):
+            session.add(LayerSlots(layer_id=group, experiment_id=number, low=0, high=10_000, taken_at=START))
+    body = ask(service, PAIR).json()
+    assert (body["mutual_exclusion_group_id"], body["interaction_result"]["has_interaction"]) == (None, True)
 
 
 def test_the_order_of_a_pair_is_the_order_asked_for(service):
@@ -323,6 +330,9 @@ def test_a_day_counts_once_it_is_over_for_a_unit(stored_service):
             late = add_units(session, number, group, 300, assigned_at=START + 2 * DAY + DAY / 4, prefix="late")
             add_outcomes(session, number, early[:40] + late[:100], at=START + 2 * DAY + DAY / 2)  # day 2 of some, day 0 of others
             add_outcomes(session, number, early[:10], at=START + DAY / 3)
+            new = add_units(session, number, group, 400, assigned_at=START + 3 * DAY, prefix="new")  # no day of theirs is over
+            add_outcomes(session, number, new[:200] + early[:90], at=START + 3 * DAY + DAY / 4)  # nor is day 3 of the early ones
+            add_outcomes(session, number, late[:60], at=START + 3 * DAY + DAY / 3)  # nor day 1 of the late ones
     stored_service.clock.now = START + 3 * DAY + DAY / 2
     days = ask(stored_service, f"{BASE}/late/other/novelty").json()["novelty_result"]["trajectory"]
     assert [day["day"] for day in days] == [0, 2], "on day 1 nobody converts"

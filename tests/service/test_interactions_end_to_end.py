@@ -15,6 +15,8 @@ import httpx
 from running_service import real_service
 from test_experiments import HOLDOUT
 
+from fairtrial.client import Client
+
 PEOPLE = [f"käufer-{number:05d}" for number in range(10_000)]
 KEYS = [f"exp-{number}" for number in range(8)]
 BASE, DAY = 0.12, dt.timedelta(days=1)
@@ -77,6 +79,7 @@ def test_eight_experiments_of_which_two_disturb_each_other(tmp_path, store_url):
             arms = play(http, start)
             developer = {"Authorization": f"Bearer {token_of(http, 'DEVELOPER')}"}
             check_scan(http.get("/interactions/scan", headers=developer).json(), arms)
+            check_client(http, address, token)
             check_pair(http, developer, arms)
             check_roles(http)
             check_unknown(http, developer)
@@ -118,6 +121,14 @@ def check_pair(http: httpx.Client, developer: dict[str, str], arms: dict[str, di
     assert calm["sutva_result"]["unavailable_reason"] == "no_exposure_log"
     novelty = http.get("/interactions/exp-0/exp-1/novelty", headers=developer).json()
     assert novelty["novelty_result"]["unavailable_reason"] == "too_few_days"
+
+
+def check_client(http: httpx.Client, address: str, token: str) -> None:
+    """The typed client says the same."""
+    with Client(address, token, timeout_seconds=120) as client:
+        assert client.interaction_scan()["results"] == http.get("/interactions/scan").json()["results"]
+        assert client.interaction("exp-0", 2) == http.get("/interactions/exp-0/exp-1").json()
+        assert client.novelty(1, "exp-1") == http.get("/interactions/exp-0/exp-1/novelty").json()
 
 
 def check_roles(http: httpx.Client) -> None:

@@ -48,6 +48,8 @@ VERBS = {
     "assign": Verb("assign", "assign", "Assign a list of units, and say how alike the arms are."),
     "generate": Verb("generate", "generate", "Make SYNTHETIC data of an experiment, to rehearse it."),
     "analyze": Verb("analyze", "analyze", "Analyse an experiment and decide by its own rule."),
+    "novelty": Verb("novelty", "novelty", "Does the effect fade, or grow, with the days since first exposure?"),
+    "interference": Verb("novelty", "interference", "Do control units see the treatment?"),
     "verify": Verb("verify", "verify", "Make a scorecard again and say whether it is equal, or what differs."),
     "list": Verb("specs", "list_experiments", "Name the experiments there are."),
     "show": Verb("specs", "show", "Show a spec for people or as data."),

@@ -98,13 +98,14 @@ def sums_of_cohorts(units: Floats, sums: Floats, products: Floats) -> DailySums:
     days = units.shape[0]
     if not sums.shape == products.shape == (days, days):
         raise UsageError(f"Sums and products of {days} days must be of shape {(days, days)}, got {sums.shape} and {products.shape}.")
-    later = np.maximum(np.arange(days)[:, None], np.arange(days)[None, :])
+    place: NDArray[np.intp] = np.arange(days, dtype=np.intp)
+    later = np.maximum(place[:, None], place[None, :])
     reach = np.cumsum(units[::-1])[::-1]
     tails = np.cumsum(sums[::-1], axis=0)[::-1]
     upper = np.triu(products)
     return DailySums(
         units=np.rint(reach[later]).astype(np.int64),
-        sums=tails[later, np.arange(days)[:, None]],
+        sums=tails[later, place[:, None]],
         products=upper + np.triu(products, 1).T,
     )
 

@@ -27,7 +27,7 @@ UNSAID = re.compile(r"(metadata\.)?(change_log|config_version|version)(\..*)?|sc
 RULES: tuple[tuple[str, Level], ...] = (
     # words for people, dates, and sizes as a power analysis writes them back
     (r"name|description|owner|status|prerequisites", "patch"),
-    (r"(feasibility|business|business_impact)(\..*)?", "patch"),
+    (r"(feasibility|business|business_impact|interference)(\..*)?", "patch"),
     (r"(business_justification|risk_assessment|strategic_importance|metadata)(\..*)?", "patch"),
     (r"(arms|variants)\.[^.]+\.(description|name)", "patch"),
     (r"metrics\.[^.]+\.description", "patch"),

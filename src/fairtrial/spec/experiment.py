@@ -27,6 +27,7 @@ from fairtrial.spec.factorial import (
     factorial_short_forms,
 )
 from fairtrial.spec.feasibility import FeasibilitySpec, check_feasibility
+from fairtrial.spec.interference import InterferenceSpec
 from fairtrial.spec.metric import EventValue, MetricSpec, covariates_of
 from fairtrial.spec.plan import PlanSpec, ScheduleSpec, VariantSpec
 from fairtrial.spec.quasi import QuasiDesign, check_quasi, quasi_short_forms
@@ -46,6 +47,7 @@ DESIGN_FREE = {
     "business",
     "surface",
     "exclusion_group",
+    "interference",
 }
 """Fields that say nothing of the design and stay out of the spec hash."""
 
@@ -103,6 +105,8 @@ class ExperimentSpec(SpecModel):
     """What part of the product it changes, as `checkout`; two experiments on one surface are the first to keep apart."""
     exclusion_group: Name | None = None
     """Name of the group whose experiments share no units; pairs in one group are not tested for interaction."""
+    interference: InterferenceSpec = InterferenceSpec()
+    """What is known of units that affect each other; shown with every check of the pair, no part of the design."""
     segments: SegmentsSpec | None = None
     """Columns by which effects are read beside the whole, and the rules for it; a list of columns is short for it."""
 

@@ -83,6 +83,20 @@ def event_tables(
     return tables, total
 
 
+def events_of(source: Source, data: LogsData, column: Column, *, as_text: bool) -> tuple[Any, int]:
+    """The events that one need is made of, without duplicates, and how many of those there were.
+
+    Returns:
+        A table with `event_unit`, `at` in microseconds and, where the need sums a column, that column as `e0`.
+
+    Raises:
+        UsageError: A table or column is not there.
+        DataError: A column is of the wrong type.
+    """
+    fact = data.facts[_event(column).fact]
+    return _Fact(source, data, fact, [column], first=0).events(source.table(fact.table), as_text=as_text)
+
+
 class _Fact:
     """One fact table on its way to a row a unit."""
 
@@ -96,13 +110,13 @@ class _Fact:
 
     def read(self, assigned: Any, *, as_text: bool) -> tuple[Any, Mapping[Column, Value], EventCounts]:
         stored = self._source.table(self._fact.table)
-        events, duplicates = self._events(stored, as_text=as_text)
+        events, duplicates = self.events(stored, as_text=as_text)
         joined = events.left_join(assigned, events[EVENT_UNIT] == assigned.unit)
         counts, incomplete = self._classes(joined, duplicates)
         table, values = self._per_unit(joined.filter(joined.inside == 1), incomplete)
         return table, values, counts
 
-    def _events(self, stored: Any, *, as_text: bool) -> tuple[Any, int]:
+    def events(self, stored: Any, *, as_text: bool) -> tuple[Any, int]:
         """Unit, time and values of every event but the duplicates, and how many those are."""
         unit = check_column(stored, self._fact.unit)
         chosen: dict[str, Any] = {

@@ -63,7 +63,7 @@ def read_logs(source: Source, data: LogsData, needs: Sequence[Needs], arms: Sequ
     facts_of(needs)
     unit_as_text = units_differ(source, tables_read(data, needs))
     progress("Finding the units and their starts")
-    found = _population(source, data, arms, as_text=unit_as_text)
+    found = population_of(source, data, arms, as_text=unit_as_text)
     progress("Counting events")
     tables, counts = event_tables(source, data, needs, found.assigned, as_text=unit_as_text)
     units = unit_table_of(source, found, tables)
@@ -102,7 +102,7 @@ def log_units(source: Source, data: LogsData, needs: Sequence[Needs], arms: Sequ
         DataError: The logs break a rule.
     """
     as_text = units_differ(source, tables_read(data, needs))
-    found = _population(source, data, arms, as_text=as_text)
+    found = population_of(source, data, arms, as_text=as_text)
     tables = event_tables(source, data, needs, found.assigned, as_text=as_text)[0] if needs else []
     return unit_table_of(source, found, tables)
 
@@ -142,7 +142,13 @@ def _log(source: Source, table: Any, log: LogTable, *, as_text: bool, with_arm: 
     return table.select(**chosen)
 
 
-def _population(source: Source, data: LogsData, arms: Sequence[str], *, as_text: bool) -> Population:
+def population_of(source: Source, data: LogsData, arms: Sequence[str], *, as_text: bool) -> Population:
+    """Who is analysed, with the moment that each unit starts.
+
+    Raises:
+        UsageError: A table or column is not there.
+        DataError: The log breaks a rule.
+    """
     log = _log(source, filtered(source.table(data.assignments.table), data.where), data.assignments, as_text=as_text)
     by_arm = {row[0]: int(row[1]) for row in source.rows(log.group_by(ARM).agg(n=log.count()))}
     check_arms(by_arm, arms)
