@@ -231,7 +231,16 @@ def test_what_cannot_be_generated_is_refused(changes, says):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"seed": -1}, {"units": 5}, {"effect": -1.0}, {"effect": float("nan")}, {"correlation": 1.0}, {"late": -0.1}, {"duplicates": 1.5}],
+    [
+        {"seed": -1},
+        {"units": 5},
+        {"effect": -1.0},
+        {"effect": float("nan")},
+        {"correlation": 1.0},
+        {"late": -0.1},
+        {"duplicates": 1.5},
+        {"contaminated": 1.1},
+    ],
 )
 def test_a_recipe_keeps_to_its_ranges(wrong):
     with pytest.raises(UsageError, match="must"):

@@ -143,9 +143,25 @@ def test_events_have_the_season_of_the_week():
     assert counts[5] / counts[:4].mean() == pytest.approx(1.4, rel=0.08)
 
 
+def test_contaminated_controls_are_exposed_to_the_treatment_and_feel_it():
+    spec = spec_of(BOUGHT, mde=0.5, data={"facts": {"orders": ORDERS}, "exposures": {"table": "seen"}})
+    plain, more = tables_of(spec), tables_of(spec, contaminated=0.2)
+    assert plain["assigned"]["variant"] == more["assigned"]["variant"]
+    control, orders = per_unit(more, "orders", window=11 * DAY)
+    place = {name: i for i, name in enumerate(more["assigned"]["user"])}
+    reached = [
+        place[unit] for unit, arm in zip(more["seen"]["unit"], more["seen"]["arm"], strict=True) if arm == "b" and control[place[unit]]
+    ]
+    assert len(reached) / control.sum() == pytest.approx(0.2, abs=0.015)
+    assert (orders[reached] > 0).mean() == pytest.approx(0.45, abs=0.03)
+    for arm, unit in zip(plain["seen"]["arm"], plain["seen"]["unit"], strict=True):
+        assert (arm == "control") == control[place[unit]]
+
+
 @pytest.mark.parametrize(
     ("spec", "recipe", "says"),
     [
+        (spec_of(BOUGHT), {"contaminated": 0.1}, "log of exposures"),
         (spec_of(BOUGHT, data={"window_days": None}), {"late": 0.1}, "declares none"),
         (spec_of(BOUGHT), {"duplicates": 0.1}, r"\['clicks'\] declare none"),
         (spec_of(BOUGHT, data={"facts": {"orders": ORDERS, "clicks": {"table": "orders"}}}), {}, "serve two"),
@@ -158,7 +174,7 @@ def test_events_have_the_season_of_the_week():
         (spec_of({**REVENUE, "covariate": {"fact": "orders"}}), {}, "name before_days"),
         (spec_of({"key": "bought", "kind": "proportion"}), {}, "no column a unit"),
     ],
-    ids=["no window", "no event id", "one table", "ratio", "quantile", "covariate", "column"],
+    ids=["no exposures", "no window", "no event id", "one table", "ratio", "quantile", "covariate", "column"],
 )
 def test_logs_that_cannot_be_generated_are_refused(spec, recipe, says):
     with pytest.raises(UsageError, match=says):

@@ -33,13 +33,24 @@ def generate(
     ] = None,
     late: Annotated[float, typer.Option("--late", help="Of logs: events after the window for each event in it, as 0.1.")] = 0.0,
     duplicates: Annotated[float, typer.Option("--duplicates", help="Of logs: share of events that are sent twice, as 0.02.")] = 0.0,
+    contaminated: Annotated[
+        float, typer.Option("--contaminated", help="Of logs: share of control units exposed to the treatment, as 0.1.")
+    ] = 0.0,
     as_json: Json = False,
 ) -> int:
     """Make SYNTHETIC data of an experiment: units assigned by its own hash, outcomes drawn from its plan."""
     if null and effect is not None:
         raise UsageError("--null plants no effect, --effect plants one.", hint="Leave one of them out.")
     found = find_spec(target, experiment, catalog)
-    recipe = Recipe(seed=seed, units=units, effect=0.0 if null else effect, correlation=correlation, late=late, duplicates=duplicates)
+    recipe = Recipe(
+        seed=seed,
+        units=units,
+        effect=0.0 if null else effect,
+        correlation=correlation,
+        late=late,
+        duplicates=duplicates,
+        contaminated=contaminated,
+    )
     check_format(out, found.spec)
     check_outputs({"--out": out}, [found.path])
     made = generate_data(found.spec, recipe)

@@ -73,9 +73,10 @@ def _known_shape(spec: ExperimentSpec, recipe: Recipe) -> UnitsData | LogsData:
     data = spec.data or UnitsData(source="synthetic", unit="unit")
     if isinstance(data, AggregatesData):
         raise UsageError("Data are generated unit by unit, ready aggregates have none.", hint="Leave `data` out of a copy of the spec.")
-    if isinstance(data, UnitsData) and (recipe.late or recipe.duplicates):
+    if isinstance(data, UnitsData) and (recipe.late or recipe.duplicates or recipe.contaminated):
         raise UsageError(
-            "Late and repeated events are of logs, these data are a table of units.", hint="Leave --late and --duplicates out."
+            "Late and repeated events and contaminated controls are of logs, these data are a table of units.",
+            hint="Leave --late, --duplicates and --contaminated out.",
         )
     if isinstance(data, UnitsData) and data.pair is not None:
         raise UsageError("No pairs are generated.", hint="Leave `data.pair` and the paired tests out of a copy of the spec.")

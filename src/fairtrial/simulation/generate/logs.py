@@ -37,8 +37,8 @@ def log_tables(
         effect: Relative effect on the primary metric of every treatment, on those who are exposed.
 
     Raises:
-        UsageError: Tables or columns share a name, a metric is of a form for which no events are generated, or late events
-            or duplicates are asked for where the data section has no window or event id.
+        UsageError: Tables or columns share a name, a metric is of a form for which no events are generated, or late events,
+            duplicates or contaminated controls are asked for where the data section has no window, event id or exposures.
     """
     _check(data, recipe)
     key = expected.spec.key
@@ -50,13 +50,20 @@ def log_tables(
         put(tables[data.assignments.table], name, [value] * len(names) if isinstance(value, str) else np.full(len(names), value))
     seen = np.ones(len(names), dtype=np.bool_)
     start = assigned
+    control = np.array([arm == expected.spec.control for arm in arms])
+    reached = np.zeros(len(names), dtype=np.bool_)
     if data.exposures is not None:
         seen = recipe.stream(key, "exposed").random(len(names)) < EXPOSED
+        reached = control & (recipe.stream(key, "contaminated").random(len(names)) < recipe.contaminated)
+        seen = seen | reached
         start = np.where(seen, draw_times(assigned, assigned + DAY, recipe.stream(key, "exposure")), assigned)
         expected.assume(f"{EXPOSED:.0%} of the units are exposed, within a day of their assignment, the same share in every arm.")
+        if recipe.contaminated:
+            expected.assume(f"{recipe.contaminated:.0%} of the control units are exposed to {expected.spec.treatments[0]}, and feel it.")
+        shown = [expected.spec.treatments[0] if is_reached else arm for arm, is_reached in zip(arms, reached, strict=True)]
         who = np.flatnonzero(seen)
-        tables[data.exposures.table] = _log(data.exposures, [names[i] for i in who], [arms[i] for i in who], start[who])
-    treated = np.array([arm != expected.spec.control for arm in arms]) & seen
+        tables[data.exposures.table] = _log(data.exposures, [names[i] for i in who], [shown[i] for i in who], start[who])
+    treated = (~control & seen) | reached
     events = FactEvents(expected, recipe, factor=np.where(treated, 1.0 + effect, 1.0)).draw()
     window = _window(expected, data)
     for fact, table in data.facts.items():
@@ -75,6 +82,8 @@ def _check(data: LogsData, recipe: Recipe) -> None:
         )
     if recipe.late and data.window_days is None:
         raise UsageError("Events are late when they come after data.window_days; the spec declares none.", hint="Leave --late out.")
+    if recipe.contaminated and data.exposures is None:
+        raise UsageError("Contaminated controls show in a log of exposures; the spec declares none.", hint="Leave --contaminated out.")
     if recipe.duplicates and (without := [key for key, fact in data.facts.items() if fact.event_id is None]):
         raise UsageError(f"Events sent twice are told by data.facts.*.event_id; {without} declare none.", hint="Leave --duplicates out.")
 

@@ -27,6 +27,7 @@ class Recipe:
         correlation: Of covariates, strata and segments with the outcome they stand beside, in (-1, 1); None for what is planned.
         late: Events after the window for each event in it, in [0, 10].
         duplicates: Share of events that are sent twice, in [0, 1].
+        contaminated: Share of the assigned control units that are exposed to the first treatment, and feel it, in [0, 1].
     """
 
     seed: int
@@ -35,6 +36,7 @@ class Recipe:
     correlation: float | None = None
     late: float = 0.0
     duplicates: float = 0.0
+    contaminated: float = 0.0
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -51,6 +53,11 @@ class Recipe:
             )
         if not 0.0 <= self.duplicates <= 1.0:
             raise UsageError(f"The share of events sent twice must lie in [0, 1], got {self.duplicates:g}.", hint="0.02 is one in fifty.")
+
+        if not 0.0 <= self.contaminated <= 1.0:
+            raise UsageError(
+                f"The share of contaminated controls must lie in [0, 1], got {self.contaminated:g}.", hint="0.1 is one in ten."
+            )
 
     def stream(self, *purpose: str) -> np.random.Generator:
         """Randomness of one purpose alone, so that asking for more of one thing leaves the others as they are."""
