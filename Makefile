@@ -71,6 +71,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bootstrap.py
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/assignment.py
+	$(BIN)/python benchmarks/interactions.py
 	$(BIN)/python benchmarks/service.py
 
 docs: $(READY)
