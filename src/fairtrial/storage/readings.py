@@ -206,7 +206,7 @@ def count_holdout(session: Session, window: Window, arms: tuple[str, ...]) -> Ho
             outcomes[row.arm] = row
         else:
             fates[row.fate] = int(row.n)
-    exposed: dict[str, int] = {row[0]: row[1] for row in connection.execute(window.bind(EXPOSED))}
+    exposed = exposed_by_arm(session, window)
     return HoldoutCounts(
         after_the_fact=sum(int(row[3]) for row in everybody if row[1] == AUTO),
         arms={arm: _arm(*units.get(arm, (0, 0)), outcomes.get(arm), about, exposed.get(arm, 0)) for arm in arms},
@@ -218,6 +218,11 @@ def count_holdout(session: Session, window: Window, arms: tuple[str, ...]) -> Ho
             lazy_assigned=sum(int(row[2]) for row in everybody if row[1] == LAZY),
         ),
     )
+
+
+def exposed_by_arm(session: Session, window: Window) -> dict[str, int]:
+    """Analysed units of each arm that were exposed; arms without any are left out."""
+    return {row[0]: int(row[1]) for row in session.connection().execute(window.bind(EXPOSED))}
 
 
 def _arm(n: int, backfilled: int, outcomes: Any, about: float, exposed: int) -> ArmCounts:

@@ -23,8 +23,9 @@ from fairtrial.service.experiments.lifecycle import get_experiment
 from fairtrial.service.interactions.cells import TESTED, Loaded, all_cells, load
 from fairtrial.service.interactions.schemas import NoveltyDetail, NoveltyOut, NoveltyPairOut, PairOut, ScanEntryOut, ScanOut
 from fairtrial.service.results.reading import window_of
-from fairtrial.storage.effect_days import count_exposed, daily_sums
+from fairtrial.storage.daily import daily_sums
 from fairtrial.storage.experiments import running_experiments
+from fairtrial.storage.readings import exposed_by_arm
 from fairtrial.storage.tables import Experiment
 
 AXIS: Axis = "assignment_day"
@@ -200,17 +201,17 @@ def _novelty(session: Session, one: Loaded, now: dt.datetime) -> tuple[NoveltyRe
     if one.metric not in TESTED:
         return find_novelty([], [], axis=AXIS, alpha=alpha), treatment
     pair, is_rate = (one.spec.control, treatment), one.metric == CONVERTED
-    sums = daily_sums(session, window_of(one.row), pair, now=now, is_rate=is_rate)
+    sums = daily_sums(session, window_of(one.row), pair, "converted" if is_rate else "value", observed_until=now, axis=AXIS)
     return daily_effects(sums[pair[0]], sums[pair[1]], is_rate=is_rate).novelty(axis=AXIS, alpha=alpha), treatment
 
 
 def _interference(session: Session, one: Loaded) -> InterferenceResult:
-    exposed = count_exposed(session, window_of(one.row))
+    exposed = exposed_by_arm(session, window_of(one.row))
     side = one.side
     policy = one.row.policy_json or {}
     return find_interference(
         exposed.get(one.spec.control, 0) if exposed else None,
         side.units[side.arms.index(one.spec.control)],
-        shared_resource=policy.get("shared_resource") is True,
-        network_effects=policy.get("network_effects") is True,
+        shared_resource=one.spec.interference.shared_resource or policy.get("shared_resource") is True,
+        network_effects=one.spec.interference.network_effects or policy.get("network_effects") is True,
     )
