@@ -8,6 +8,7 @@ import json
 import duckdb
 import numpy as np
 import pandas as pd
+import psycopg
 import pytest
 
 from fairtrial import parse_spec
@@ -167,6 +168,24 @@ def test_cells_are_those_of_a_join_by_hand(tables, tmp_path, kind):
         for j in (0, 1)
     }
     assert alone.p_value == pytest.approx(two_way_interaction(MeanCells(**m)).p_value)
+
+
+def test_a_database_elsewhere_counts_by_itself_and_says_the_same(tables, tmp_path, postgres_url):
+    """One self-join in Postgres, and units numbered in the embedded engine: the same entries."""
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        for place, frame in enumerate(tables):
+            connection.execute(f"CREATE TABLE t{place} (unit text, arm text, converted integer, value double precision)")
+            with connection.cursor().copy(f"COPY t{place} FROM STDIN") as copy:
+                for row in frame.itertuples(index=False):
+                    copy.write_row([str(row.unit), row.arm, row.converted, row.value])
+    there = [spec_of(f"e{p}", postgres_url, "arm", ["control", "treatment"], "converted", data={"table": f"t{p}"}) for p in range(3)]
+    here = [plain(tmp_path, tables, key=f"e{place}", place=place) for place in range(3)]
+    pushed, counted = scan_interactions(there), scan_interactions(here)
+    assert (pushed.counted_in, counted.counted_in) == ("postgresql", "duckdb")
+    for one, other in zip(pushed.entries, counted.entries, strict=True):
+        for name in one.__slots__:
+            value = getattr(one, name)
+            assert getattr(other, name) == (pytest.approx(value) if isinstance(value, float) else value)
 
 
 def plain(tmp_path, tables, *, key="a", place=0, metric="converted", data=None, **more):

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from fairtrial.diagnostics.interaction_scan import scan_members
+from fairtrial.diagnostics.memberships import Members
+from fairtrial.diagnostics.pair_cells import Side
 from fairtrial.stats.additivity import additive_tests
 from fairtrial.stats.interaction_mde import visible_interaction
 
@@ -63,3 +66,42 @@ def test_the_smallest_visible_interaction_is_found_with_the_stated_power():
     rates, n = np.array([[0.3, 0.3], [0.3, 0.3]]), 20_000
     delta = visible_interaction((rates * (1.0 - rates)).sum(axis=0) / n).item()
     assert_rate(rejections(n, rates + np.array([[0.0, 0.0], [0.0, delta]]), 4), 0.8)
+
+
+UNITS, EXPERIMENTS, SCANS = 6_000, 200, 40
+
+
+def made_up(rng, planted=0.0):
+    """Experiments that each take half of the units; the first two disturb each other by `planted`, the rest do nothing."""
+    arms = rng.integers(0, 2, (EXPERIMENTS, UNITS)).astype(np.uint8)
+    inside = rng.random((EXPERIMENTS, UNITS)) < 0.5
+    inside[:2] = True
+    value = (rng.random(UNITS) < 0.3 + planted * arms[0] * arms[1]).astype(np.int8)
+    found = []
+    for place in range(EXPERIMENTS):
+        unit = np.flatnonzero(inside[place])
+        arm = arms[place, unit]
+        sizes = tuple(np.bincount(arm, minlength=2).tolist())
+        side = Side(key=f"e{place}", arms=("control", "treatment"), units=sizes, control="control")
+        found.append(Members(side=side, unit=unit.astype(np.uint32), arm=arm, value=value[unit], is_rate=True, metric="m"))
+    return found
+
+
+def test_a_scan_of_two_hundred_null_experiments_rarely_finds_anything():
+    """All 39,800 rows null: false discoveries are then whole scans with an alarm, at most 5 % of them (IN-28)."""
+    rng = np.random.default_rng(6)
+    alarms = 0
+    for _ in range(SCANS):
+        found = scan_members(made_up(rng))
+        assert found.rows_tested == EXPERIMENTS * (EXPERIMENTS - 1)
+        alarms += bool((found.interaction == 1).any())
+    assert stats.binomtest(alarms, SCANS, 0.05, alternative="greater").pvalue > 1e-3, f"{alarms} of {SCANS} scans raised an alarm"
+
+
+def test_a_planted_interaction_is_found_among_two_hundred_experiments_and_little_else():
+    rng = np.random.default_rng(7)
+    found = [scan_members(made_up(rng, planted=0.2)) for _ in range(5)]
+    assert all(one.interaction[0] == 1 for one in found)
+    assert all(one.riskiest(1) == [0] for one in found)
+    others = sum(int((one.interaction[1:] == 1).sum()) for one in found)
+    assert others <= 5, "at most a false discovery or so a scan beside the true one"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import special
+from scipy import optimize, special
 
 from fairtrial.errors import UsageError
 from fairtrial.stats import additivity
@@ -81,6 +81,38 @@ def test_no_other_common_effect_is_likelier(sides, shift, seed):
     rates = np.clip(p + np.random.default_rng(seed).normal(0.0, 0.01, p.shape), low, high)
     other = log_likelihood(x_c, n_c, rates) + log_likelihood(x_t, n_t, np.clip(rates + d, 0.0, 1.0))
     assert other <= best + 1e-6 * max(1.0, abs(best))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(2, 3).flatmap(
+        lambda arms: st.lists(st.tuples(st.integers(5, 300), st.floats(0.1, 0.9)), min_size=2 * arms, max_size=2 * arms)
+    )
+)
+def test_against_a_general_optimizer(cells):
+    """The same maximum by SciPy's bounded scalar search over d, the rates by its own root finding for each d."""
+    n = np.array([cell[0] for cell in cells], dtype=float).reshape(2, -1)
+    x = np.clip(np.rint(n * np.array([cell[1] for cell in cells]).reshape(2, -1)), 1, n - 1)
+
+    def rate_of(j, d):
+        def slope(p):
+            return (x[0, j] - n[0, j] * p) / (p * (1 - p)) + (x[1, j] - n[1, j] * (p + d)) / ((p + d) * (1 - p - d))
+
+        return optimize.brentq(slope, max(0.0, -d) + 1e-12, min(1.0, 1.0 - d) - 1e-12, xtol=1e-15)
+
+    def cost(d):
+        rates = np.array([rate_of(j, d) for j in range(n.shape[1])])
+        return -log_likelihood(x[0], n[0], rates) - log_likelihood(x[1], n[1], rates + d)
+
+    effects = x[1] / n[1] - x[0] / n[0]
+    if np.ptp(effects) < 1e-6:
+        return
+    best = optimize.minimize_scalar(cost, bounds=(effects.min(), effects.max()), method="bounded", options={"xatol": 1e-11})
+    found = additive_tests(x[:1], n[:1], x[1:], n[1:])
+    assert found.effect[0] == pytest.approx(best.x, abs=1e-6)
+    rates = np.array([rate_of(j, found.effect[0]) for j in range(n.shape[1])])
+    fitted = np.stack([rates, rates + found.effect[0]])
+    assert found.chi_square[0] == pytest.approx(((x - n * fitted) ** 2 / (n * fitted * (1 - fitted))).sum(), rel=1e-6, abs=1e-9)
 
 
 def test_a_cell_fitted_at_zero_adds_nothing():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from fairtrial.analysis.run import data_of
+from fairtrial.diagnostics.interaction_scan import scan_members
+from fairtrial.diagnostics.memberships import Members, Method
 from fairtrial.diagnostics.pair_analysis import PairAnalysis, ScanEntry, analyze_pair, scan_cells
 from fairtrial.diagnostics.pair_cells import MeanOutcome, Outcome, PairCells, RateOutcome, Side, Untested
 from fairtrial.diagnostics.pair_tests import MIN_EXPECTED, MIN_USERS
@@ -28,7 +31,7 @@ from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.factorial import with_cells
 from fairtrial.spec.metric import ADDED_UP
 from fairtrial.warehouse.joint import JointSums, all_joint_sums, joint_sums
-from fairtrial.warehouse.memberships import Membership, read_membership, together
+from fairtrial.warehouse.memberships import Membership, Numbered, numbered, read_membership, together
 from fairtrial.warehouse.sources import Source, open_source
 
 Progress = Callable[[str], None]
@@ -58,7 +61,7 @@ class Scan:
     Attributes:
         experiments: Keys of the experiments, in order.
         entries: One a pair, in order of the pairs.
-        method: `exact`: every shared unit was counted.
+        method: `exact`: every shared unit was counted; `sample`: one unit in 32, the same in every experiment.
         counted_in: Engine that counted.
         data_source: What was read.
         skipped: Experiments that could not be looked at, and why.
@@ -66,7 +69,7 @@ class Scan:
 
     experiments: tuple[str, ...]
     entries: tuple[ScanEntry, ...]
-    method: str
+    method: Method
     counted_in: str
     data_source: tuple[str, ...]
     skipped: Mapping[str, str]
@@ -122,7 +125,9 @@ def scan_interactions(
 ) -> Scan:
     """All pairs of experiments, corrected over every row of all of them.
 
-    Pairs of one exclusion group, and pairs whose schedules do not overlap in time, are listed and not tested.
+    In the embedded engine units are numbered there and counted in memory, exactly or, where there are too many shared
+    memberships, by a coordinated sample; in other engines one self-join counts every pair. Pairs of one exclusion group, and
+    pairs whose schedules do not overlap in time, are listed and not tested.
 
     Args:
         experiments: The experiments; quasi-experiments and those without units are skipped, with the reason.
@@ -153,21 +158,49 @@ def scan_interactions(
             raise UsageError(f"A scan needs two experiments whose units are known, got {len(kept)}. {told}".rstrip(), hint="fairtrial list")
         _say(progress, f"Counting the shared units of {len(kept):,} experiments")
         members = together([member for _, member in kept])
-        found = all_joint_sums(members)
-        _say(progress, "Testing every pair")
-        pairs = [
-            _cells(kept[i][0], kept[j][0], members[i], members[j], found.get((i, j)))
-            for i, j in itertools.combinations(range(len(kept)), 2)
-        ]
-        entries = scan_cells(pairs, alpha=alpha, min_users=min_users, min_expected=min_expected)
+        method: Method = "exact"
+        if members[0].source.engine.name == "duckdb":
+            read = zip(kept, members, numbered(members), strict=True)
+            side_by_side = [_members(spec, member, one) for (spec, _), member, one in read]
+            scanned = scan_members(side_by_side, alpha=alpha, min_users=min_users, min_expected=min_expected)
+            entries, method = tuple(scanned.entry(place) for place in range(len(scanned))), scanned.method
+        else:
+            entries = _pushed_down([spec for spec, _ in kept], members, alpha=alpha, min_users=min_users, min_expected=min_expected)
         return Scan(
             experiments=tuple(spec.key for spec, _ in kept),
             entries=entries,
-            method="exact",
+            method=method,
             counted_in=members[0].source.engine.public,
             data_source=tuple(dict.fromkeys(member.source.label for _, member in kept)),
             skipped=skipped,
         )
+
+
+def _pushed_down(
+    specs: Sequence[ExperimentSpec], members: Sequence[Membership], *, alpha: float, min_users: int, min_expected: float
+) -> tuple[ScanEntry, ...]:
+    """Every pair from one self-join in the engine."""
+    found = all_joint_sums(members)
+    pairs = [_cells(specs[i], specs[j], members[i], members[j], found.get((i, j))) for i, j in itertools.combinations(range(len(specs)), 2)]
+    return scan_cells(pairs, alpha=alpha, min_users=min_users, min_expected=min_expected)
+
+
+def _members(spec: ExperimentSpec, member: Membership, found: Numbered) -> Members:
+    """An experiment with its units as dense numbers."""
+    span = (-math.inf, math.inf)
+    if spec.schedule is not None:
+        span = spec.schedule.start.timestamp(), math.inf if spec.schedule.end is None else spec.schedule.end.timestamp()
+    return Members(
+        side=_side(spec, member),
+        unit=found.unit,
+        arm=found.arm,
+        value=found.value,
+        is_rate=spec.primary.kind == "proportion",
+        metric=member.metric or "",
+        untested=member.untested,
+        group=spec.exclusion_group,
+        span=span,
+    )
 
 
 def overlap_in_time(a: ExperimentSpec, b: ExperimentSpec) -> bool:

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fairtrial.errors import DataError, UsageError
 from fairtrial.metrics.needs import Column, Needs
 from fairtrial.spec.data import AggregatesData, DataSpec, LogsData, UnitsData
@@ -102,6 +105,34 @@ def together(members: Sequence[Membership]) -> list[Membership]:
     frames = {f"m{place}": member.source.arrow(member.table) for place, member in enumerate(members)}
     home = source_of_frames(frames, "memberships")
     return [replace(member, source=home, table=home.backend.table(name)) for name, member in zip(frames, members, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Numbered:
+    """An experiment's units by dense numbers that are the same in every experiment, ascending.
+
+    Attributes:
+        unit: Number of each unit, shape (n,).
+        arm: Place of its arm, shape (n,).
+        value: The metric, shape (n,); None without one.
+    """
+
+    unit: NDArray[np.uint32]
+    arm: NDArray[np.uint8]
+    value: NDArray[np.float64] | None
+
+
+def numbered(members: Sequence[Membership]) -> list[Numbered]:
+    """Give the units of experiments that live in one engine dense numbers there, and read these instead of the names."""
+    source = members[0].source
+    names = ibis.union(*(member.table.select("unit") for member in members), distinct=True)
+    table = source.kept(names.mutate(number=ibis.row_number().over(ibis.window(order_by=names.unit))))
+    found: list[Numbered] = []
+    for member in members:
+        joined = member.table.inner_join(table, "unit").order_by("number")
+        unit, arm, *value = source.columns(joined.select("number", "arm", *([VALUE] if member.metric else [])))
+        found.append(Numbered(unit=unit.astype(np.uint32), arm=arm.astype(np.uint8), value=value[0] if value else None))
+    return found
 
 
 def _unit_rows(source: Source, data: DataSpec, arms: Sequence[str], needs: Sequence[Needs]) -> UnitTable:
