@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from fairtrial.diagnostics.daily_effects import daily_effects
+from fairtrial.diagnostics.interaction_scan import scan_members
 from fairtrial.diagnostics.interference import InterferenceResult, find_interference
 from fairtrial.diagnostics.novelty import Axis, NoveltyResult, find_novelty
 from fairtrial.diagnostics.pair_analysis import PairAnalysis, ScanEntry, analyze_pair, scan_entry
@@ -20,7 +22,7 @@ from fairtrial.diagnostics.pair_tests import CORRECTION, Dependence, Interaction
 from fairtrial.errors import UsageError
 from fairtrial.service.experiments.holdout import CONVERTED
 from fairtrial.service.experiments.lifecycle import get_experiment
-from fairtrial.service.interactions.cells import TESTED, Loaded, all_cells, load
+from fairtrial.service.interactions.cells import TESTED, Loaded, all_cells, as_members, load
 from fairtrial.service.interactions.schemas import NoveltyDetail, NoveltyOut, NoveltyPairOut, PairOut, ScanEntryOut, ScanOut
 from fairtrial.service.results.reading import window_of
 from fairtrial.storage.daily import daily_sums
@@ -85,8 +87,12 @@ def scan_running(session: Session, *, now: dt.datetime) -> ScanOut:
 
 
 def scan(loaded: Sequence[Loaded]) -> Scanned:
-    """All pairs of loaded experiments, corrected over the rows of all of them."""
-    return scan_pairs(len(loaded), all_cells(loaded))
+    """All pairs of loaded experiments, every shared unit counted, corrected over the rows of all of them."""
+    if len(loaded) < 2:
+        return Scanned(active=len(loaded), entries=(), effects=())
+    found = scan_members([as_members(one) for one in loaded], method="exact")
+    effects = tuple(None if math.isnan(effect) else effect for effect in found.effect.tolist())
+    return Scanned(active=len(loaded), entries=tuple(found.entry(place) for place in range(len(found))), effects=effects)
 
 
 def scan_pairs(active: int, pairs: Sequence[PairCells]) -> Scanned:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from fairtrial.diagnostics.memberships import Members as ArrayMembers
 from fairtrial.diagnostics.pair_cells import MeanOutcome, Outcome, PairCells, RateOutcome, Side, Untested
 from fairtrial.service.experiments.holdout import CONVERTED, VALUE
 from fairtrial.service.experiments.routing import stored_spec
@@ -75,6 +76,25 @@ class Loaded:
             surface=self.spec.surface,
             higher_is_better=self.spec.primary.direction == "increase",
         )
+
+
+def as_members(one: Loaded) -> ArrayMembers:
+    """An experiment as the arrays that a scan of many takes."""
+    order = np.argsort(one.members.unit)
+    is_rate = one.metric == CONVERTED
+    value = one.members.converted if is_rate else one.members.value
+    begun, ended = _span(one.row)
+    return ArrayMembers(
+        side=one.side,
+        unit=one.members.unit[order].astype(np.uint32),
+        arm=one.members.arm[order].astype(np.uint8),
+        value=value[order] if one.tested else None,
+        is_rate=is_rate,
+        metric=one.metric,
+        untested=None if one.tested else "unsupported_metric",
+        group=one.spec.exclusion_group if one.group is None else one.group,
+        span=(-np.inf if begun is None else begun.timestamp(), np.inf if ended is None else ended.timestamp()),
+    )
 
 
 def load(session: Session, rows: Sequence[Experiment]) -> list[Loaded]:

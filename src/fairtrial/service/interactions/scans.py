@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from fairtrial.diagnostics.pair_tests import CORRECTION
 from fairtrial.service.bodies import iso
-from fairtrial.service.interactions.analysis import Scanned, entry_out, find_pair, scan_pairs
-from fairtrial.service.interactions.cells import all_cells, cells_with, load
+from fairtrial.service.interactions.analysis import Scanned, entry_out, find_pair, scan, scan_pairs
+from fairtrial.service.interactions.cells import cells_with, load
 from fairtrial.service.interactions.schemas import ScanEntryOut, StoredScanList, StoredScanOut, TrendOut, TrendPoint
 from fairtrial.service.jobs.nightly import Guard
 from fairtrial.service.notifications.alerts import Audience, Notice, raise_alerts
@@ -44,7 +44,7 @@ def run_scan(database: Database, *, as_of: dt.datetime, now: dt.datetime, audien
     """
     with database.reading() as session:
         rows = running_experiments(session)
-        found = scan_pairs(len(rows), all_cells(load(session, rows)))
+        found = scan(load(session, rows))
     with database.writing() as session:
         guard(session)
         return _keep(session, found, rows, "scan", as_of=as_of, now=now, audience=audience)
@@ -103,7 +103,7 @@ def _keep(
     audience: Audience,
 ) -> dict[str, Any]:
     before = latest_risks(session)
-    scan = InteractionScan(
+    kept = InteractionScan(
         as_of=as_of,
         trigger=trigger,
         total_active_experiments=found.active,
@@ -111,13 +111,13 @@ def _keep(
         high_risk_pairs=found.high,
         correction_method=CORRECTION,
     )
-    session.add(scan)
+    session.add(kept)
     session.flush()
     numbers = {row.key: row for row in rows}
     for entry, effect in zip(found.entries, found.effects, strict=True):
         session.add(
             InteractionPair(
-                scan_id=scan.id,
+                scan_id=kept.id,
                 experiment_a_id=numbers[entry.experiment_a_id].id,
                 experiment_b_id=numbers[entry.experiment_b_id].id,
                 overall_risk=entry.overall_risk,
@@ -128,7 +128,7 @@ def _keep(
     session.flush()
     alerts = raise_alerts(session, _notices(found, numbers, before, as_of), audience, now=now)
     return {
-        "scan": scan.id,
+        "scan": kept.id,
         "as_of": iso(as_of),
         "experiments": found.active,
         "pairs": len(found.entries),
