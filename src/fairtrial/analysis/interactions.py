@@ -11,8 +11,8 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -217,6 +217,13 @@ def _before(start: dt.datetime, end: dt.datetime | None) -> bool:
 def _say(progress: Progress | None, sentence: str) -> None:
     if progress is not None:
         progress(sentence)
+
+
+@contextmanager
+def open_membership(one: Located, progress: Progress | None = None) -> Generator[Membership]:
+    """The units of one experiment, while the source is open; errors as `analyze_interaction`."""
+    with ExitStack() as stack:
+        yield _membership(stack, {}, one, progress)
 
 
 def _membership(stack: ExitStack, opened: dict[tuple[str, str], Source], one: Located, progress: Progress | None) -> Membership:
