@@ -74,6 +74,17 @@ def test_a_scan_takes_those_that_run_or_all(shop, capsys):
     assert text.index("checkout / search") < text.index("banner / "), "the riskiest first"
 
 
+def test_a_sample_is_said_with_its_error(shop, capsys):
+    found = json.loads(run(capsys, "scan-interactions", shop, "--all", "--method", "sample", "--json")[1])
+    assert (found["method"], found["sampling_rate"]) == ("sample", 1 / 32)
+    exact = json.loads(run(capsys, "scan-interactions", shop, "--all", "--json")[1])
+    assert exact["shared_users_std_error"] == 0.0
+    for one, other in zip(found["results"], exact["results"], strict=True):
+        assert abs(one["shared_users"] - other["shared_users"]) < 4 * found["shared_users_std_error"]
+    _, text, _ = run(capsys, "scan-interactions", shop, "--all", "--method", "sample")
+    assert "from one unit in 32: shared users are estimates" in " ".join(text.split())
+
+
 def test_floors_make_it_untested_and_no_high_risk(shop, capsys):
     code, text, _ = run(capsys, "interaction", shop / "checkout.yaml", shop / "search.yaml", "--min-users", 100_000)
     assert code == 0
@@ -88,6 +99,7 @@ def test_floors_make_it_untested_and_no_high_risk(shop, capsys):
         (["interaction", "{shop}/checkout.yaml", "{shop}/search.yaml", "--alpha", "5"], "alpha"),
         (["scan-interactions", "{shop}/checkout.yaml"], "needs two experiments"),
         (["scan-interactions", "{shop}", "{shop}"], "named once"),
+        (["scan-interactions", "{shop}", "--method", "guess"], "exact or sample"),
     ],
 )
 def test_wrong_calls_are_refused_in_words(shop, capsys, arguments, says):

@@ -62,6 +62,8 @@ class Scan:
         experiments: Keys of the experiments, in order.
         entries: One a pair, in order of the pairs.
         method: `exact`: every shared unit was counted; `sample`: one unit in 32, the same in every experiment.
+        sampled: One unit in so many was looked at; 1 where all were.
+        shared_std_error: Largest standard error of the shared units of any pair; 0 where all were counted.
         counted_in: Engine that counted.
         data_source: What was read.
         skipped: Experiments that could not be looked at, and why.
@@ -70,6 +72,8 @@ class Scan:
     experiments: tuple[str, ...]
     entries: tuple[ScanEntry, ...]
     method: Method
+    sampled: int
+    shared_std_error: float
     counted_in: str
     data_source: tuple[str, ...]
     skipped: Mapping[str, str]
@@ -121,6 +125,7 @@ def scan_interactions(
     alpha: float = 0.05,
     min_users: int = MIN_USERS,
     min_expected: float = MIN_EXPECTED,
+    method: Method | None = None,
     progress: Progress | None = None,
 ) -> Scan:
     """All pairs of experiments, corrected over every row of all of them.
@@ -134,6 +139,7 @@ def scan_interactions(
         alpha: Rate of false discoveries, in (0, 1).
         min_users: Units that each cell of a row needs.
         min_expected: For rates, converters and others that each cell must be expected to have.
+        method: `exact` or `sample` (embedded engine alone); None chooses by the number of shared memberships.
         progress: Called with a sentence as each step begins.
 
     Raises:
@@ -158,18 +164,25 @@ def scan_interactions(
             raise UsageError(f"A scan needs two experiments whose units are known, got {len(kept)}. {told}".rstrip(), hint="fairtrial list")
         _say(progress, f"Counting the shared units of {len(kept):,} experiments")
         members = together([member for _, member in kept])
-        method: Method = "exact"
-        if members[0].source.engine.name == "duckdb":
+        embedded = members[0].source.engine.name == "duckdb"
+        if method == "sample" and not embedded:
+            raise UsageError("Only the embedded engine takes a sample of units.", hint="Leave --method out.")
+        used: Method = "exact"
+        sampled, error = 1, 0.0
+        if embedded:
             read = zip(kept, members, numbered(members), strict=True)
             side_by_side = [_members(spec, member, one) for (spec, _), member, one in read]
-            scanned = scan_members(side_by_side, alpha=alpha, min_users=min_users, min_expected=min_expected)
-            entries, method = tuple(scanned.entry(place) for place in range(len(scanned))), scanned.method
+            scanned = scan_members(side_by_side, alpha=alpha, min_users=min_users, min_expected=min_expected, method=method)
+            entries, used, sampled = tuple(scanned.entry(place) for place in range(len(scanned))), scanned.method, scanned.sampled
+            error = float(scanned.shared_std_error.max(initial=0.0))
         else:
             entries = _pushed_down([spec for spec, _ in kept], members, alpha=alpha, min_users=min_users, min_expected=min_expected)
         return Scan(
             experiments=tuple(spec.key for spec, _ in kept),
             entries=entries,
-            method=method,
+            method=used,
+            sampled=sampled,
+            shared_std_error=error,
             counted_in=members[0].source.engine.public,
             data_source=tuple(dict.fromkeys(member.source.label for _, member in kept)),
             skipped=skipped,

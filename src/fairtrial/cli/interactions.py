@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
-from fairtrial.analysis.interactions import Located, analyze_interaction
+from fairtrial.analysis.interactions import Located, Scan, analyze_interaction
 from fairtrial.analysis.interactions import scan_interactions as scan_all
 from fairtrial.cli.options import Catalog, Json
 from fairtrial.cli.output import out, print_json, steps
 from fairtrial.cli.targets import find_many, find_spec
+from fairtrial.diagnostics.memberships import Method
 from fairtrial.diagnostics.pair_tests import MIN_EXPECTED, MIN_USERS
+from fairtrial.errors import UsageError
 from fairtrial.reports.interaction_rows import pair_dict, scan_dict
 from fairtrial.reports.interactions import render_pair, render_scan
 from fairtrial.spec import LoadedSpec
@@ -60,6 +62,10 @@ def scan_interactions(
     alpha: Alpha = 0.05,
     min_users: MinUsers = MIN_USERS,
     min_expected: MinExpected = MIN_EXPECTED,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", help="exact, or sample: one unit in 32. [default: by size]", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Look at every pair of experiments that run at once: how they overlap, and whether they interact.
@@ -68,20 +74,31 @@ def scan_interactions(
     """
     specs = [found for target in targets for found in find_many(target, catalog)]
     located = [_located(found, source) for found in specs if every or found.spec.status not in ENDED]
+    if method not in {None, "exact", "sample"}:
+        raise UsageError(f"--method must be exact or sample, got {method!r}.", hint="Leave it out to choose by size.")
     with steps(quiet=as_json) as report:
-        found = scan_all(located, alpha=alpha, min_users=min_users, min_expected=min_expected, progress=report)
+        wanted = cast("Method | None", method)
+        found = scan_all(located, alpha=alpha, min_users=min_users, min_expected=min_expected, method=wanted, progress=report)
     if as_json:
         how = {
             "experiments": list(found.experiments),
             "method": found.method,
+            "sampling_rate": 1.0 / found.sampled,
+            "shared_users_std_error": found.shared_std_error,
             "counted_in": found.counted_in,
             "data_source": list(found.data_source),
             "skipped": dict(found.skipped),
         }
         print_json(scan_dict(list(found.entries), experiments=len(found.experiments), how=how))
     else:
-        render_scan(found.entries, found.experiments, out(), method=found.method, skipped=found.skipped)
+        render_scan(found.entries, found.experiments, out(), method=_how(found), skipped=found.skipped)
     return 1 if any(entry.overall_risk == "high" for entry in found.entries) else 0
+
+
+def _how(found: Scan) -> str:
+    if found.sampled == 1:
+        return "exact"
+    return f"from one unit in {found.sampled}: shared users are estimates, standard error {found.shared_std_error:,.0f} at most"
 
 
 def _located(found: LoadedSpec, source: str | None) -> Located:
