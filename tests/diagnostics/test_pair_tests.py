@@ -1,4 +1,4 @@
-"""Interaction of two experiments from the cells they share: golden values, reasons, floors, corrections (IN-02, IN-04, IN-05, IN-25..IN-29)."""
+"""Interaction of two experiments from the cells they share: values, reasons, floors (IN-02, IN-04, IN-05, IN-25..IN-29)."""
 
 from __future__ import annotations
 
