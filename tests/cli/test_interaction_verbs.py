@@ -53,6 +53,9 @@ def test_a_pair_as_text_and_as_data(shop, capsys):
     assert found["interaction_result"]["has_interaction"] is True
     assert found["overall_risk"] == "high"
     assert len(found["tests"]) == 2
+    assert [(one["experiment_id"], one["arm"]) for one in found["verdicts_by_arm"]] == [
+        ("checkout", "control"), ("checkout", "treatment"), ("search", "control"), ("search", "treatment"),
+    ]  # fmt: skip
     assert {"arm", "n_control", "conversions_treatment", "effect", "relative_lift"} <= found["tests"][0]["arms"][0].keys()
     code, text, _ = run(capsys, "interaction", shop / "checkout.yaml", shop / "banner.yaml")
     assert code == 0

@@ -6,14 +6,16 @@ from typing import Annotated, cast
 
 import typer
 
-from fairtrial.analysis.interactions import Located, Scan, analyze_interaction
+from fairtrial.analysis.interactions import Located, Scan, read_pair
 from fairtrial.analysis.interactions import scan_interactions as scan_all
 from fairtrial.cli.options import Catalog, Json
 from fairtrial.cli.output import out, print_json, steps
 from fairtrial.cli.targets import find_many, find_spec
 from fairtrial.diagnostics.memberships import Method
+from fairtrial.diagnostics.pair_analysis import analyze_pair
 from fairtrial.diagnostics.pair_tests import MIN_EXPECTED, MIN_USERS
 from fairtrial.errors import UsageError
+from fairtrial.evaluation.within_arms import verdicts_within_arms
 from fairtrial.reports.interaction_rows import pair_dict, scan_dict
 from fairtrial.reports.interactions import render_pair, render_scan
 from fairtrial.spec import LoadedSpec
@@ -44,11 +46,13 @@ def interaction(
     """
     first, second = (_located(find_spec(target, catalog=catalog), source) for target in (a, b))
     with steps(quiet=as_json) as report:
-        found = analyze_interaction(first, second, alpha=alpha, min_users=min_users, min_expected=min_expected, progress=report)
+        cells = read_pair(first, second, progress=report)
+        found = analyze_pair(cells, alpha=alpha, min_users=min_users, min_expected=min_expected)
+        verdicts = verdicts_within_arms(first.spec, second.spec, cells)
     if as_json:
-        print_json(pair_dict(found))
+        print_json(pair_dict(found, verdicts))
     else:
-        render_pair(found, out())
+        render_pair(found, out(), verdicts)
     return 1 if found.risk == "high" else 0
 
 

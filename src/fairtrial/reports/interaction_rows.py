@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from fairtrial.diagnostics.pair_analysis import PairAnalysis, ScanEntry
 from fairtrial.diagnostics.pair_risk import SIGNIFICANT_OVERLAP
 from fairtrial.diagnostics.pair_tests import CORRECTION
+from fairtrial.evaluation.within_arms import VerdictInArm
 
 
-def pair_dict(pair: PairAnalysis) -> dict[str, Any]:
-    """The analysis of a pair; novelty and interference are added by whoever has them."""
+def pair_dict(pair: PairAnalysis, verdicts: Sequence[VerdictInArm] = ()) -> dict[str, Any]:
+    """The analysis of a pair, and the verdicts of both in the arms of the other; novelty and interference are added by whoever has them."""
     overlap = pair.overlap
     return {
         "experiment_a_id": pair.a,
@@ -33,7 +34,8 @@ def pair_dict(pair: PairAnalysis) -> dict[str, Any]:
         "tests": [asdict(row) for row in pair.tests],
         "assignment_dependence": [asdict(one) for one in pair.dependence],
         "decisions_by_arm": [asdict(one) for one in pair.decisions],
-        "best_cells": [asdict(one) for one in pair.best],
+        "verdicts_by_arm": [asdict(one) for one in verdicts],
+        "best_combinations": [asdict(one) for one in pair.best],
         "overall_risk": pair.risk,
         "recommendations": list(pair.recommendations),
     }

@@ -10,6 +10,7 @@ from rich.table import Table
 from fairtrial.diagnostics.joint_cells import BestCell
 from fairtrial.diagnostics.pair_analysis import PairAnalysis, ScanEntry
 from fairtrial.diagnostics.pair_tests import InteractionTest
+from fairtrial.evaluation.within_arms import VerdictInArm
 from fairtrial.reports.formatting import DASH, clean, count, p_statement, p_value, precise, share
 from fairtrial.reports.pen import Pen
 
@@ -33,12 +34,13 @@ MOST_LISTED = 25
 """Pairs that are listed, the riskiest first; JSON has all."""
 
 
-def render_pair(pair: PairAnalysis, console: Console) -> None:
+def render_pair(pair: PairAnalysis, console: Console, verdicts: Sequence[VerdictInArm] = ()) -> None:
     """Print the analysis of a pair.
 
     Args:
         pair: What was found.
         console: Where to print.
+        verdicts: Of both experiments, in the arms of the other.
     """
     pen = Pen(console)
     pen.heading("Interaction", f"{clean(pair.a)} and {clean(pair.b)}")
@@ -59,6 +61,15 @@ def render_pair(pair: PairAnalysis, console: Console) -> None:
     if pair.decisions:
         pen.heading("Does the decision change?")
         pen.items((pen.text("-"), pen.text(clean(one.sentence))) for one in pair.decisions)
+    if verdicts:
+        pen.out(pen.text("By each one's own rule, on its primary metric alone:", "dim"), indent=2)
+        table = Table.grid(padding=(0, 3, 0, 0))
+        for one in verdicts:
+            says = _verdict(one)
+            table.add_row(
+                pen.text(f"{clean(one.experiment_id)} where {clean(one.by_experiment_id)} is {clean(one.arm)}"), pen.text(says, "bold")
+            )
+        pen.out(table, indent=4)
     for best in pair.best:
         _best(pen, best, pair)
     pen.heading("Risk of running both")
@@ -115,6 +126,12 @@ def render_scan(
         pen.out(pen.text("`could see`: the smallest interaction, as a difference of effects, found with 80% power.", "dim"), indent=2)
     else:
         pen.out(pen.text("A wider terminal, or --json, shows the smallest interaction that each pair could have shown.", "dim"), indent=2)
+
+
+def _verdict(one: VerdictInArm) -> str:
+    if one.verdict is not None:
+        return one.verdict.replace("_", " ")
+    return f"no verdict ({(one.state or one.reason).replace('_', ' ')})"
 
 
 def _order(entry: ScanEntry) -> tuple[int, float, float]:

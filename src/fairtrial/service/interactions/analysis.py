@@ -20,6 +20,7 @@ from fairtrial.diagnostics.pair_cells import PairCells
 from fairtrial.diagnostics.pair_risk import SIGNIFICANT_OVERLAP, high_risk
 from fairtrial.diagnostics.pair_tests import CORRECTION, Dependence, InteractionTest, correct, interaction_tests
 from fairtrial.errors import UsageError
+from fairtrial.evaluation.within_arms import VerdictInArm, verdicts_within_arms
 from fairtrial.service.experiments.holdout import CONVERTED
 from fairtrial.service.experiments.lifecycle import get_experiment
 from fairtrial.service.interactions.cells import TESTED, Loaded, all_cells, as_members, load
@@ -126,12 +127,13 @@ def read_pair(session: Session, first: str, second: str, *, now: dt.datetime) ->
     loaded = load(session, find_pair(session, first, second))
     novelty = [_novelty(session, one, now)[0] for one in loaded]
     reached = [_interference(session, one) for one in loaded]
+    cells = all_cells(loaded)[0]
     analysis = analyze_pair(
-        all_cells(loaded)[0],
+        cells,
         novelty=[one.row.key for one, found in zip(loaded, novelty, strict=True) if found.has_novelty],
         interference=[one.row.key for one, found in zip(loaded, reached, strict=True) if found.has_violation],
     )
-    return pair_out(analysis, novelty, reached)
+    return pair_out(analysis, verdicts_within_arms(loaded[0].spec, loaded[1].spec, cells), novelty, reached)
 
 
 def read_novelty(session: Session, first: str, second: str, *, now: dt.datetime) -> NoveltyPairOut:
@@ -152,7 +154,12 @@ def read_novelty(session: Session, first: str, second: str, *, now: dt.datetime)
     )
 
 
-def pair_out(analysis: PairAnalysis, novelty: Sequence[NoveltyResult], reached: Sequence[InterferenceResult]) -> PairOut:
+def pair_out(
+    analysis: PairAnalysis,
+    verdicts: Sequence[VerdictInArm],
+    novelty: Sequence[NoveltyResult],
+    reached: Sequence[InterferenceResult],
+) -> PairOut:
     """An analysis as it is shown."""
     overlap = analysis.overlap
     fields: dict[str, Any] = {
@@ -171,6 +178,7 @@ def pair_out(analysis: PairAnalysis, novelty: Sequence[NoveltyResult], reached: 
         "tests": [dataclasses.asdict(row) for row in analysis.tests],
         "assignment_dependence": [_dependence(found) for found in analysis.dependence],
         "decisions_by_arm": [dataclasses.asdict(found) for found in analysis.decisions],
+        "verdicts_by_arm": [dataclasses.asdict(found) for found in verdicts],
         "best_combinations": [dataclasses.asdict(found) for found in analysis.best],
         "novelty_result": _fields(novelty[0]),
         "novelty_result_b": _fields(novelty[1]),

@@ -236,6 +236,18 @@ class BestCellOut(BaseModel):
     left_out: int
 
 
+class VerdictInArmOut(BaseModel):
+    """The verdict of one experiment among the users of one arm of the other, on its primary metric alone."""
+
+    experiment_id: str
+    by_experiment_id: str
+    arm: str
+    n: int
+    verdict: str | None
+    state: str | None
+    reason: str
+
+
 class PairOut(BaseModel):
     """The full analysis of a pair."""
 
@@ -254,6 +266,7 @@ class PairOut(BaseModel):
     tests: list[TestOut]
     assignment_dependence: list[DependenceOut]
     decisions_by_arm: list[DecisionByArmOut]
+    verdicts_by_arm: list[VerdictInArmOut]
     best_combinations: list[BestCellOut]
     novelty_result: NoveltyOut
     novelty_result_b: NoveltyOut
