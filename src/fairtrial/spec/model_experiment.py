@@ -20,6 +20,7 @@ from fairtrial.spec.base import ExperimentKey, Name, Share, SpecModel
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.plan import Days
 from fairtrial.spec.problems import validated
+from fairtrial.spec.serving import Serving
 
 DEFAULT_MIN_DAYS = 14
 """Two whole weeks; a shorter `max_duration_days` shortens it."""
@@ -120,6 +121,9 @@ def translate_model_experiment(raw: Mapping[str, object], *, what: str) -> Exper
     Raises:
         SpecError: A key is unknown or a rule is broken.
     """
+    if "serving" in raw:  # how it is served is no part of how it is analysed, but is checked with it
+        validated(Serving, raw["serving"], what=f"serving of the {what}")
+        raw = {name: value for name, value in raw.items() if name != "serving"}
     form = validated(_Checked, raw, what=what)
     spec: dict[str, object] = {
         "key": form.name,

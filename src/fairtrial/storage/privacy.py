@@ -24,11 +24,13 @@ from fairtrial.storage.tables import (
     ForcedVariant,
     JobRun,
     OutboxMessage,
+    PredictionRow,
     Profile,
+    ShadowRow,
     Touchpoint,
 )
 
-PERSONAL: Mapping[str, tuple[type[Base], InstrumentedAttribute[str]]] = {
+PERSONAL: Mapping[str, tuple[type[Base], InstrumentedAttribute[str] | InstrumentedAttribute[str | None]]] = {
     "profiles": (Profile, Profile.id),
     "touchpoints": (Touchpoint, Touchpoint.profile_id),
     "conversions": (Conversion, Conversion.profile_id),
@@ -37,6 +39,7 @@ PERSONAL: Mapping[str, tuple[type[Base], InstrumentedAttribute[str]]] = {
     "experiment_outcomes": (ExperimentOutcome, ExperimentOutcome.profile_id),
     "events": (Event, Event.unit),
     "forced_variants": (ForcedVariant, ForcedVariant.unit),
+    "experiment_logs": (PredictionRow, PredictionRow.user_id),
 }
 """Every table that names units, with the column that does; a test walks all tables and finds no other."""
 
@@ -91,6 +94,8 @@ AGEING: Mapping[str, Ageing] = {
         why=UNTIL_DECIDED,
     ),
     "events": Ageing(table=Event, time="occurred_at"),
+    "experiment_logs": Ageing(table=PredictionRow, time="timestamp"),
+    "shadow_logs": Ageing(table=ShadowRow, time="timestamp"),
     "audit_log": Ageing(table=AuditEntry, time="at"),
     "alerts": Ageing(table=Alert, time="created_at"),
     "outbox": Ageing(

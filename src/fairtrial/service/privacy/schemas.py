@@ -16,6 +16,8 @@ TableName = Literal[
     "experiment_exposures",
     "experiment_outcomes",
     "events",
+    "experiment_logs",
+    "shadow_logs",
     "audit_log",
     "alerts",
     "outbox",

@@ -12,6 +12,7 @@ from fairtrial.storage.tables.experiments import (
     LayerSlots,
 )
 from fairtrial.storage.tables.interactions import InteractionPair, InteractionScan
+from fairtrial.storage.tables.models import ModelDeployment, ModelEvidence, PredictionLabel, PredictionRow, ShadowRow
 from fairtrial.storage.tables.operations import Alert, ApiKey, AuditEntry, ChangeCounter, ConnectorConfig, JobRun, Lease, OutboxMessage
 from fairtrial.storage.tables.population import (
     Conversion,
@@ -52,8 +53,13 @@ __all__ = [
     "Layer",
     "LayerSlots",
     "Lease",
+    "ModelDeployment",
+    "ModelEvidence",
     "OutboxMessage",
+    "PredictionLabel",
+    "PredictionRow",
     "Profile",
     "RetentionRule",
+    "ShadowRow",
     "Touchpoint",
 ]
