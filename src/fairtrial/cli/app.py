@@ -59,6 +59,7 @@ VERBS = {
     "apply": Verb("deployment", "apply", "Make a service run the specs: create drafts, add versions."),
     "schema": Verb("specs", "schema", "Print the JSON Schema of a spec."),
     "serve": Verb("serve", "serve", "Start the service: REST API, OFREP, jobs, in one process."),
+    "gateway": Verb("gateway", "gateway", "Route predictions to a champion and its challengers, watched."),
     "db": Verb("database", "db", "Make, renew, check or take back the service's tables."),
     "load": Verb("load", "load", "Load profiles, touchpoints or conversions into the service's database."),
     "token": Verb("token", "token", "Make, list and revoke API keys."),

@@ -50,20 +50,20 @@ def serve(
             print("No API key exists yet. Make the first: fairtrial token create --role ADMIN", file=sys.stderr)
         app = create_app(settings, database=opened, jobs=True)
         config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=30, server_header=False)
-        with _listen(settings.host, settings.port) as listening:
-            address = _address(listening)
+        with listen(settings.host, settings.port) as listening:
+            address = address_of(listening)
             if as_json:
                 said = {"address": address, "database": opened.safe_url, "auth_mode": settings.auth_mode, "api_keys": keys}
                 print_data(json.dumps(said))
             print(f"Listening on {address} - its API is described at {address}/docs", file=sys.stderr)
-            _tune()
+            tune()
             uvicorn.Server(config).run(sockets=[listening])
     finally:
         opened.close()
     return 0
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A socket that takes connections from now on.
 
     Raises:
@@ -78,12 +78,13 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _address(listening: socket.socket) -> str:
+def address_of(listening: socket.socket) -> str:
+    """Where a socket is reached."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _tune() -> None:
+def tune() -> None:
     """Set the interpreter up for many short-lived rows: what is loaded by now stays, so no collection walks it again."""
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()

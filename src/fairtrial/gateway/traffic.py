@@ -68,6 +68,7 @@ class Traffic:
         features: What of a request is logged.
         clock: The time.
         on_event: Told of every logged prediction.
+        log_failed: Whether the last line could not be written: challengers then get nothing until one can.
         stage: Name of the rollout's stage.
         mirroring: Whether the stage mirrors.
         counts: What was seen.
@@ -80,7 +81,8 @@ class Traffic:
     predictions: PredictionLog
     features: FeatureLog
     clock: Callable[[], dt.datetime]
-    on_event: Callable[[PredictionEvent], None]
+    on_event: Callable[[PredictionEvent], None] | None = None
+    log_failed: bool = False
     stage: str = ""
     mirroring: bool = True
     counts: Counts = field(default_factory=Counts)
@@ -159,9 +161,10 @@ class Traffic:
             self.predictions.append(event.as_row())
         except FairtrialError as error:
             self.counts.unlogged += 1
-            self.router.shut = True
+            self.log_failed = self.router.shut = True
             log.error("prediction not logged, the champion answers all until it is: %s", error)  # noqa: TRY400 - foreseen
-        else:
+            return
+        if self.on_event is not None:
             self.on_event(event)
 
     def _mirror(self, event: PredictionEvent, answer: Answer, asked: Asked, headers: Headers) -> None:

@@ -38,6 +38,7 @@ class PredictionLog:
     Args:
         folder: Where; made when it is not there.
         name: What is logged; part of the files' names.
+        owner: That of another log of this process, so that both are known as one's own.
 
     Attributes:
         owner: Part of the files' names that no other log shares.
@@ -46,10 +47,10 @@ class PredictionLog:
         StorageError: The folder cannot be written.
     """
 
-    def __init__(self, folder: str | Path, name: str) -> None:
+    def __init__(self, folder: str | Path, name: str, *, owner: str | None = None) -> None:
         self.folder = Path(folder)
         self._stem = file_stem(name)
-        self.owner = f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}-{os.getpid()}"
+        self.owner = owner or f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}-{os.getpid()}"
         self._lock = threading.Lock()
         self._file = -1
         self._size = 0
@@ -78,6 +79,15 @@ class PredictionLog:
             if self._file < 0:
                 raise StorageError(f"The log in {self.folder} is closed.")
             self._write(line)
+
+    def probe(self) -> None:
+        """Write a blank line, which readers pass over, to see whether the log takes lines again.
+
+        Raises:
+            StorageError: It does not.
+        """
+        with self._lock:
+            self._write(b"\n")
 
     def _write(self, line: bytes) -> None:
         if not self._whole:  # a half line is ended first, so that it spoils none but itself

@@ -206,7 +206,7 @@ class _Checked(SpecModel):
         for name, bounds in self.guardrail_metrics.items():
             if any(bound is not None and math.isnan(bound) for bound in bounds):
                 raise ValueError(f"guardrail {name!r}: a limit is a number or None, got nan")
-            low, high = _binding(bounds)
+            low, high = binding_limits(bounds)
             if low is None and high is None:
                 raise ValueError(f"guardrail {name!r}: (min, max) must set a limit, got {bounds}")
             if low is not None and high is not None and low >= high:
@@ -230,7 +230,7 @@ def _metrics(form: _Checked) -> list[dict[str, object]]:
     metrics = [_metric(form, form.primary_metric, "primary", default="proportion")]
     metrics += [_metric(form, name, "secondary") for name in form.secondary_metrics if name not in form.guardrail_metrics]
     for name, bounds in form.guardrail_metrics.items():
-        low, high = _binding(bounds)
+        low, high = binding_limits(bounds)
         guard = _metric(form, name, "guardrail")
         if high is not None:
             metrics.append({**guard, "direction": "decrease", "max_value": high})
@@ -251,7 +251,7 @@ def _planned_units(form: _Checked) -> int:
     return math.ceil(form.min_sample_size / scarcest)
 
 
-def _binding(bounds: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
+def binding_limits(bounds: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
     """The limits that bind: a lower limit of 0 beside an upper one is the scale's own end."""
     low, high = (None if bound is None or math.isinf(bound) else float(bound) for bound in bounds)
     return (None if low == 0.0 and high is not None else low), high

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from fairtrial.spec.base import Name, Share, SpecModel
+from fairtrial.spec.stages import Rollout
 
 Protocol = Literal["v2", "json"]
 Seconds = Annotated[float, Field(gt=0, le=600)]
@@ -129,6 +130,7 @@ class Serving(SpecModel):
     reading: Reading = Reading()
     features: Features = Features()
     shadow: Shadow = Shadow()
+    rollout: Rollout = Rollout()
     timeout_seconds: Seconds = 1.0
     """How long a challenger may take before the champion answers in its place."""
     champion_timeout_seconds: Seconds = 30.0

@@ -1,0 +1,82 @@
+"""Puts a gateway together from an experiment and a database."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from fairtrial.gateway.app import GatewayApp
+from fairtrial.gateway.desk import Desk
+from fairtrial.gateway.keeper import Keeper
+from fairtrial.gateway.mirror import Mirror
+from fairtrial.gateway.shipping import Shipment
+from fairtrial.gateway.traffic import Traffic
+from fairtrial.gateway.upstream import Upstream
+from fairtrial.serving.log import SHADOW_FOLDER, PredictionLog
+from fairtrial.serving.records import FeatureLog
+from fairtrial.serving.router import TrafficRouter
+from fairtrial.spec.model_file import ModelExperiment
+from fairtrial.storage import Database
+
+HASH_KEY = "FAIRTRIAL_HASH_KEY"
+"""Environment variable with the secret of hashed features."""
+
+
+def _utc_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def build_gateway(
+    served: ModelExperiment,
+    database: Database,
+    folder: str | Path,
+    *,
+    targets: tuple[str, ...] = (),
+    clock: Callable[[], dt.datetime] = _utc_now,
+) -> GatewayApp:
+    """A gateway, not yet open.
+
+    Args:
+        served: The experiment.
+        database: Open, its tables up to date; the caller closes it.
+        folder: Of the prediction log.
+        targets: Names of the alert targets.
+        clock: The time.
+
+    Raises:
+        UsageError: Features are to be hashed and there is no secret.
+        StorageError: The log cannot be written.
+    """
+    config, serving = served.config, served.serving
+    place = Path(folder)
+    features = feature_log(served)
+    predictions = PredictionLog(place, config.name)
+    shadow_log = PredictionLog(place / SHADOW_FOLDER, config.name, owner=predictions.owner)
+    mirror = Mirror(serving.shadow, Upstream(serving.models, serving.reading), shadow_log)
+    traffic = Traffic(
+        served=served,
+        router=TrafficRouter(config, seed=serving.seed),
+        upstream=Upstream(serving.models, serving.reading),
+        mirror=mirror,
+        predictions=predictions,
+        features=features,
+        clock=clock,
+    )
+    desk = Desk(database, served, place, who=f"gateway:{socket.gethostname()}:{os.getpid()}", targets=targets)
+    keeper = Keeper(traffic, desk, Shipment(place, predictions.owner, database), shadow_log, database)
+    traffic.on_event = keeper.note
+    return GatewayApp(traffic, keeper)
+
+
+def feature_log(served: ModelExperiment) -> FeatureLog:
+    """What of a request is logged, with the secret of the environment.
+
+    Raises:
+        UsageError: Features are to be hashed and there is no secret.
+    """
+    given = served.serving.features
+    key = os.environ.get(HASH_KEY, "").encode() if given.hashed else b""
+    return FeatureLog(allow=given.allow, hashed=given.hashed, segments=given.segments, key=key)

@@ -1,0 +1,320 @@
+"""Guardrails watched while traffic flows: counts by window, and tests that may be read at any moment.
+
+Error and timeout rates are rates; "the p95 of the latency is at most L" says that at most 5 % of requests take longer
+than L, which is a rate too. Each is tested against its limit by an e-process for the whole run
+(`stats.sequential.change`), and against the champion by bounds that hold at every look. The alphas of
+all tests of all challengers sum to one budget: the probability that a healthy run is ever stopped.
+
+Counts add, so several processes watch one experiment together, and a new process goes on where the last one ended.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from fairtrial.errors import UsageError
+from fairtrial.serving.guard_counts import ModelCounts
+from fairtrial.serving.guards import Guard, live_guards
+from fairtrial.serving.rollout import GuardrailStatus
+from fairtrial.spec.model_experiment import ExperimentConfig
+from fairtrial.spec.stages import Watch
+from fairtrial.stats.sequential.bernoulli import bernoulli_confidence_sequence
+from fairtrial.stats.sequential.change import TUNED_FOR, quantile_lower_bound, quantile_upper_bound, rate_change_log_e_value
+from fairtrial.stats.sequential.confidence_sequences import Mixture, asymptotic_confidence_sequence
+
+KILL_FACTOR = 2.0
+"""A value beyond the limit by this factor stops below the smallest number of requests too."""
+
+EXPECTED = 20
+"""Requests that a challenger should have had in a window for none to be odd."""
+
+COUNTED = {"error": "errors", "timeout": "timeouts"}
+NOTHING = ModelCounts()
+
+Shares = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardReading:
+    """One guardrail of one challenger at one moment.
+
+    Attributes:
+        metric: Its name.
+        model: The challenger.
+        status: What may be said.
+        value: Its value so far; None without requests.
+        threshold: Smallest and largest value allowed.
+        n: Requests of the challenger.
+        ci_low: Lower end of an interval that holds at every look; None for quantiles and means without one.
+        ci_high: Upper end.
+        e_value: Evidence against the limits; at 1 / alpha they are broken.
+        alpha: Error rate of each of its tests.
+        kill: Whether it acts below the smallest number of requests too.
+        reason: A breach, or what is missing, in a sentence.
+    """
+
+    metric: str
+    model: str
+    status: GuardrailStatus
+    value: float | None
+    threshold: tuple[float | None, float | None]
+    n: int
+    ci_low: float | None
+    ci_high: float | None
+    e_value: float
+    alpha: float
+    kill: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchReading:
+    """All guardrails at one moment.
+
+    Attributes:
+        status: The worst of them; `ok` where there is nothing to watch.
+        guards: One reading per guardrail and challenger.
+        unwatched: Guardrails that cannot be read from requests: they need labels or columns, and are read by `fairtrial monitor`.
+        requests: Requests that challengers have answered.
+    """
+
+    status: GuardrailStatus
+    guards: tuple[GuardReading, ...]
+    unwatched: tuple[str, ...]
+    requests: int
+
+    @property
+    def reason(self) -> str:
+        """The first breach in words; empty when there is none."""
+        return next((guard.reason for guard in self.guards if guard.status == "breach"), "")
+
+    def as_json(self) -> dict[str, Any]:
+        """The reading as JSON."""
+        return {**asdict(self), "e_value_note": "broken at 1 / alpha"}
+
+
+class LiveMonitor:
+    """Counts requests and reads the guardrails.
+
+    Args:
+        config: The experiment.
+        watch: Budget, windows and margins.
+        origin: When the first window begins, aware.
+    """
+
+    def __init__(self, config: ExperimentConfig, watch: Watch, origin: dt.datetime) -> None:
+        self.config, self.watch = config, watch
+        self.guards, self.unwatched = live_guards(config, watch)
+        self._origin = origin.timestamp()
+        self._seconds = watch.window_minutes * 60.0
+        self.planned_windows = max(1, math.ceil(config.max_duration_days * 86_400.0 / self._seconds))
+        self._limits = sorted(
+            {end for guard in self.guards if guard.kind == "quantile" for end in (guard.low, guard.high) if end is not None}
+        )
+        tests = sum(guard.tests for guard in self.guards) * len(config.challenger_models)
+        self.alpha = watch.budget / max(tests, 1)
+        self.counts: dict[str, ModelCounts] = {}
+
+    def observe(self, model: str, at: float, latency_ms: float, *, error: bool, timeout: bool) -> None:
+        """Count a request.
+
+        Args:
+            model: The model that was to answer.
+            at: When, in seconds since 1970; a time before the start counts for the first window, one after the plan's end for the last.
+            latency_ms: How long it took.
+            error: Whether it failed.
+            timeout: Whether it was too late.
+        """
+        counts = self.counts.get(model)
+        if counts is None:
+            counts = self.counts[model] = ModelCounts()
+        counts.observe(self.window_at(at), latency_ms, self._limits, error=error, timeout=timeout)
+
+    def window_at(self, at: float) -> int:
+        """Window of a time in seconds since 1970."""
+        return min(max(int((at - self._origin) // self._seconds), 0), self.planned_windows - 1)
+
+    def as_json(self) -> dict[str, Any]:
+        """The counts, to be added to those of others."""
+        return {"limits": self._limits, "models": {model: counts.as_json() for model, counts in self.counts.items()}}
+
+    def add(self, given: Mapping[str, Any]) -> None:
+        """Add counts that another monitor of the same experiment wrote.
+
+        Raises:
+            UsageError: They were counted against other latency limits.
+        """
+        if list(given["limits"]) != self._limits:
+            raise UsageError(f"Counts must be of the same latency limits: {self._limits}, got {given['limits']}.")
+        for model, theirs in cast("Mapping[str, Mapping[str, Any]]", given["models"]).items():
+            self.counts.setdefault(model, ModelCounts()).add(ModelCounts.from_json(theirs))
+
+    def check(self, now: dt.datetime, shares: Shares) -> WatchReading:
+        """Read every guardrail.
+
+        Args:
+            now: The moment.
+            shares: Share of traffic by model, to tell a challenger that should have requests and has none.
+        """
+        challengers = [model for model in self.config.challenger_models if shares.get(model, 0.0) > 0.0 or model in self.counts]
+        readings = tuple(self._read(guard, model, now, shares) for model in challengers for guard in self.guards)
+        requests = sum(self._of(model).n for model in challengers)
+        return WatchReading(status=_worst([item.status for item in readings]), guards=readings, unwatched=self.unwatched, requests=requests)
+
+    def _of(self, model: str) -> ModelCounts:
+        return self.counts.get(model, NOTHING)
+
+    def _read(self, guard: Guard, model: str, now: dt.datetime, shares: Shares) -> GuardReading:
+        n = self._of(model).n
+        value = self._value(guard, model)
+        broken = self._broken(guard, model) if n else (0.0, "")
+        log_e, reason = broken
+        crossed = log_e >= -math.log(self.alpha)
+        kill = crossed and value is not None and guard.high is not None and value > KILL_FACTOR * guard.high
+        status: GuardrailStatus = "ok"
+        if crossed and (kill or n >= self.watch.min_requests):
+            status = "breach"
+        elif self._silent(model, now, shares):
+            status, reason = "no_data", f"{model} should have had requests in the last window and had none"
+        elif n < self.watch.min_requests:
+            status, reason = "insufficient", f"{model} has {n} of {self.watch.min_requests} requests"
+        interval = self._interval(guard, model) if n else None
+        return GuardReading(
+            metric=guard.metric,
+            model=model,
+            status=status,
+            value=value,
+            threshold=(guard.low, guard.high),
+            n=n,
+            ci_low=None if interval is None else interval[0],
+            ci_high=None if interval is None else interval[1],
+            e_value=math.exp(min(log_e, 700.0)),
+            alpha=self.alpha,
+            kill=kill,
+            reason=reason if status != "ok" else "",
+        )
+
+    def _series(self, guard: Guard, model: str, limit: float | None = None) -> tuple[list[int], list[int]]:
+        """Events and requests by window up to the last, in order."""
+        windows = self._of(model).windows
+        last = max(windows, default=-1)
+        place = self._limits.index(limit) if limit is not None and guard.kind == "quantile" else -1
+        events, trials = [0] * (last + 1), [0] * (last + 1)
+        for at, cell in windows.items():
+            trials[at] = cell.n
+            events[at] = cell.errors if guard.kind == "error" else cell.timeouts if guard.kind == "timeout" else cell.over[place]
+        return events, trials
+
+    def _broken(self, guard: Guard, model: str) -> tuple[float, str]:
+        """The largest log e-value of a guardrail's tests, and what it says."""
+        found: list[tuple[float, str]] = [(0.0, "")]
+        for end, alternative, word in ((guard.high, "greater", "above"), (guard.low, "less", "below")):
+            if end is not None:
+                log_e = self._against_limit(guard, model, end, cast("Any", alternative))
+                found.append((log_e, f"{guard.metric} of {model} is {word} its limit {end:g}"))
+        if guard.margin is not None:
+            worse = self._worse_than_champion(guard, model, guard.margin)
+            reason = f"{guard.metric} of {model} is worse than the champion's by more than {guard.margin:g}"
+            found.append((-math.log(self.alpha) if worse else 0.0, reason))
+        return max(found)
+
+    def _against_limit(self, guard: Guard, model: str, limit: float, alternative: Literal["greater", "less"]) -> float:
+        if guard.kind == "mean":
+            return self._mean_against(model, limit, alternative)
+        rate = 1.0 - guard.q if guard.kind == "quantile" else limit
+        events, trials = self._series(guard, model, limit)
+        if rate <= 0.0:
+            return math.inf if sum(events) and alternative == "greater" else 0.0
+        if rate >= 1.0:
+            return math.inf if sum(events) < sum(trials) and alternative == "less" else 0.0
+        return rate_change_log_e_value(events, trials, limit=rate, planned_windows=self.planned_windows, alternative=alternative)
+
+    def _mean_against(self, model: str, limit: float, alternative: Literal["greater", "less"]) -> float:
+        counts = self._of(model)
+        if counts.variance_ms <= 0.0:
+            return 0.0
+        sequence = asymptotic_confidence_sequence(
+            counts.mean_ms,
+            counts.variance_ms,
+            counts.n,
+            mixture=Mixture(n_opt=TUNED_FOR),
+            alpha=self.alpha,
+            null=limit,
+            alternative=alternative,
+        )
+        return float(sequence.log_e_value)
+
+    def _worse_than_champion(self, guard: Guard, model: str, margin: float) -> bool:
+        """Whether the challenger's lower bound lies above the champion's upper bound and the margin, at half of alpha each."""
+        champion = self.config.champion_model
+        if champion not in self.counts:
+            return False
+        level = self.alpha / 2.0
+        if guard.kind == "quantile":
+            ours, theirs = self._quantile_bounds(champion, guard.q, level), self._quantile_bounds(model, guard.q, level)
+        elif guard.kind == "mean":
+            ours, theirs = self._mean_bounds(champion, level), self._mean_bounds(model, level)
+        else:
+            ours, theirs = self._rate_bounds(guard, champion, level), self._rate_bounds(guard, model, level)
+        return theirs[0] > ours[1] + margin
+
+    def _rate_bounds(self, guard: Guard, model: str, alpha: float) -> tuple[float, float]:
+        events, trials = self._series(guard, model)
+        sequence = bernoulli_confidence_sequence(sum(events), sum(trials), n_opt=TUNED_FOR, alpha=2.0 * alpha)
+        return float(sequence.low), float(sequence.high)
+
+    def _mean_bounds(self, model: str, alpha: float) -> tuple[float, float]:
+        counts = self._of(model)
+        if counts.variance_ms <= 0.0:
+            return -math.inf, math.inf
+        sequence = asymptotic_confidence_sequence(
+            counts.mean_ms, counts.variance_ms, counts.n, mixture=Mixture(n_opt=TUNED_FOR), alpha=2.0 * alpha
+        )
+        return float(sequence.low), float(sequence.high)
+
+    def _quantile_bounds(self, model: str, q: float, alpha: float) -> tuple[float, float]:
+        (edges, at_or_below), n = self._of(model).histogram(), self._of(model).n
+        if not n:
+            return -math.inf, math.inf
+        return quantile_lower_bound(edges, at_or_below, n, q=q, alpha=alpha), quantile_upper_bound(edges, at_or_below, n, q=q, alpha=alpha)
+
+    def _value(self, guard: Guard, model: str) -> float | None:
+        counts = self._of(model)
+        if not counts.n:
+            return None
+        if guard.kind == "mean":
+            return counts.mean_ms
+        if guard.kind == "quantile":
+            edges, at_or_below = counts.histogram()
+            return float(edges[int(np.searchsorted(at_or_below, guard.q * counts.n))])
+        return counts.total(COUNTED[guard.kind]) / counts.n
+
+    def _interval(self, guard: Guard, model: str) -> tuple[float, float] | None:
+        if guard.kind not in COUNTED:
+            return None
+        counts = self._of(model)
+        sequence = bernoulli_confidence_sequence(counts.total(COUNTED[guard.kind]), counts.n, n_opt=TUNED_FOR, alpha=0.05)
+        return float(sequence.low), float(sequence.high)
+
+    def _silent(self, model: str, now: dt.datetime, shares: Shares) -> bool:
+        """Whether a challenger had no request in the last whole window though the champion's say that it should."""
+        last = self.window_at(now.timestamp()) - 1
+        champion = self.config.champion_model
+        share, kept = shares.get(model, 0.0), shares.get(champion, 0.0)
+        cell = self._of(champion).windows.get(last)
+        if last < 0 or share <= 0.0 or kept <= 0.0 or cell is None:
+            return False
+        return cell.n * share / kept >= EXPECTED and last not in self._of(model).windows
+
+
+ORDER: tuple[GuardrailStatus, ...] = ("ok", "insufficient", "no_data", "breach")
+
+
+def _worst(statuses: Sequence[GuardrailStatus]) -> GuardrailStatus:
+    return max(statuses, key=ORDER.index) if statuses else "ok"
