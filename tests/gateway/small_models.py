@@ -33,7 +33,7 @@ class SmallModel:
     async def infer(self, request):
         body = await request.json()
         self.asked += 1
-        self.headers = dict(request.headers)
+        self.headers = {name.lower(): value for name, value in request.headers.items()}
         if self.delay:
             await asyncio.sleep(self.delay)
         if self.bad_request:

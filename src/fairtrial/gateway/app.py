@@ -169,9 +169,11 @@ class GatewayApp:
         await self.keeper.open()
 
     async def _close(self) -> None:
-        await self.traffic.mirror.close()
-        await self.keeper.close()
-        await self.traffic.upstream.close()
+        try:
+            await self.traffic.mirror.close()
+            await self.keeper.close()
+        finally:
+            await self.traffic.upstream.close()
 
 
 FIXED: dict[str, Callable[[GatewayApp], Reply]] = {

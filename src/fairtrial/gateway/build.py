@@ -9,20 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fairtrial.gateway.app import GatewayApp
-from fairtrial.gateway.desk import Desk
 from fairtrial.gateway.keeper import Keeper
 from fairtrial.gateway.mirror import Mirror
 from fairtrial.gateway.shipping import Shipment
 from fairtrial.gateway.traffic import Traffic
 from fairtrial.gateway.upstream import Upstream
+from fairtrial.serving.desk import Desk
 from fairtrial.serving.log import SHADOW_FOLDER, PredictionLog
-from fairtrial.serving.records import FeatureLog
+from fairtrial.serving.records import feature_log
 from fairtrial.serving.router import TrafficRouter
 from fairtrial.spec.model_file import ModelExperiment
 from fairtrial.storage import Database
-
-HASH_KEY = "FAIRTRIAL_HASH_KEY"
-"""Environment variable with the secret of hashed features."""
 
 
 def _utc_now() -> dt.datetime:
@@ -52,7 +49,7 @@ def build_gateway(
     """
     config, serving = served.config, served.serving
     place = Path(folder)
-    features = feature_log(served)
+    features = feature_log(serving.features)
     predictions = PredictionLog(place, config.name)
     shadow_log = PredictionLog(place / SHADOW_FOLDER, config.name, owner=predictions.owner)
     mirror = Mirror(serving.shadow, Upstream(serving.models, serving.reading), shadow_log)
@@ -69,14 +66,3 @@ def build_gateway(
     keeper = Keeper(traffic, desk, Shipment(place, predictions.owner, database), shadow_log, database)
     traffic.on_event = keeper.note
     return GatewayApp(traffic, keeper)
-
-
-def feature_log(served: ModelExperiment) -> FeatureLog:
-    """What of a request is logged, with the secret of the environment.
-
-    Raises:
-        UsageError: Features are to be hashed and there is no secret.
-    """
-    given = served.serving.features
-    key = os.environ.get(HASH_KEY, "").encode() if given.hashed else b""
-    return FeatureLog(allow=given.allow, hashed=given.hashed, segments=given.segments, key=key)

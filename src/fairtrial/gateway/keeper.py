@@ -8,18 +8,17 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from fairtrial.errors import FairtrialError, StorageError
-from fairtrial.gateway.desk import Desk
 from fairtrial.gateway.shipping import Shipment
 from fairtrial.gateway.traffic import Traffic
+from fairtrial.serving.desk import Desk
 from fairtrial.serving.live_guardrails import LiveMonitor, WatchReading
 from fairtrial.serving.log import PredictionLog
 from fairtrial.serving.records import PredictionEvent
-from fairtrial.serving.rollout import Evidence, RolloutState, ShadowGate, advance, allocation_at, stop, waiting_for
+from fairtrial.serving.rollout import Evidence, RolloutState, ShadowGate, advance, stop, traffic_of, waiting_for
 from fairtrial.storage import Database
 from fairtrial.storage.deployments import evidence_of, keep_evidence
 
@@ -141,7 +140,7 @@ class Keeper:
         if self.traffic.log_failed:
             self.traffic.predictions.probe()
             self.traffic.log_failed = False
-            self.traffic.router.shut = self.state.status == "stopped"
+            self.traffic.router.shut = self.state.share == 0.0
 
     def _ship(self) -> None:
         self._shipment.ship()
@@ -227,10 +226,8 @@ class Keeper:
             self._own = self._monitor(state)
         self._state = state
         config, router = self._served.config, self.traffic.router
-        shares: Mapping[str, float] = allocation_at(config.champion_model, config.traffic_allocation, state.share)
-        if router.traffic.shares != shares:
-            router.use(router.traffic.reallocated(shares))
-        router.shut = state.status == "stopped" or self.traffic.log_failed
+        router.use(traffic_of(config, state))
+        router.shut = state.share == 0.0 or self.traffic.log_failed
         self.traffic.stage = self._stages[state.stage].name
         self.traffic.mirroring = state.mirrors and self._stages[state.stage].kind != "offline"
         log.info("%s: %s at stage %s, challengers get %.2f %%", config.name, state.status, self.traffic.stage, state.share * 100)
@@ -246,8 +243,11 @@ class Keeper:
                 except StorageError as error:
                     log.error("what is not stored yet waits in the log: %s", error)  # noqa: TRY400 - foreseen
                     break
-            if self._own is not None:
-                with contextlib.suppress(StorageError):
+            try:
+                if self._own is not None:
                     self._together(self._clock())
-            self.traffic.predictions.close()
-            self._shadow_log.close()
+            except FairtrialError as error:
+                log.error("the last evidence was not shared: %s", error)  # noqa: TRY400 - foreseen
+            finally:
+                self.traffic.predictions.close()
+                self._shadow_log.close()

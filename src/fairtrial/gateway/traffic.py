@@ -9,17 +9,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from prometheus_client import Counter, Histogram
+
 from fairtrial.errors import FairtrialError
 from fairtrial.gateway.mirror import Mirror, Mirrored
-from fairtrial.gateway.requests import Asked, RefusedError, encoded, read_request
 from fairtrial.gateway.upstream import Answer, Upstream
 from fairtrial.serving.log import PredictionLog
+from fairtrial.serving.protocol import Asked, RefusedError, encoded, read_request
 from fairtrial.serving.records import FeatureLog, PredictionEvent, new_prediction_id
 from fairtrial.serving.router import RoutingDecision, TrafficRouter
 from fairtrial.serving.shadow_tally import ShadowRecord
 from fairtrial.spec.model_file import ModelExperiment
 
 log = logging.getLogger("fairtrial.gateway")
+
+PREDICTIONS = Counter("fairtrial_gateway_predictions", "Predictions answered.", ("model", "served_by", "outcome"))
+LATENCY = Histogram(
+    "fairtrial_gateway_model_seconds",
+    "Time that a model took.",
+    ("model",),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
 
 Headers = list[tuple[bytes, bytes]]
 JSON: Headers = [(b"content-type", b"application/json")]
@@ -72,6 +82,8 @@ class Traffic:
         stage: Name of the rollout's stage.
         mirroring: Whether the stage mirrors.
         counts: What was seen.
+        chance: Which requests are mirrored.
+        measures: Counters for Prometheus, by model, model that answered, and outcome.
     """
 
     served: ModelExperiment
@@ -87,6 +99,9 @@ class Traffic:
     mirroring: bool = True
     counts: Counts = field(default_factory=Counts)
     chance: random.Random = field(default_factory=random.Random)
+    measures: dict[tuple[str, str, str], tuple[Counter, Histogram]] = field(
+        default_factory=dict[tuple[str, str, str], tuple[Counter, Histogram]]
+    )
 
     async def predict(self, body: bytes, headers: Headers) -> Reply:
         """Answer a request for a prediction."""
@@ -153,7 +168,17 @@ class Traffic:
             event.error = False
         self.counts.failed += answer.failure is not None
         event.prediction = answer.prediction
+        self._measure(event)
         return answer
+
+    def _measure(self, event: PredictionEvent) -> None:
+        outcome = "timeout" if event.timeout else "error" if event.error else "ok"
+        key = (event.model_name, event.served_by, outcome)
+        if key not in self.measures:
+            self.measures[key] = (PREDICTIONS.labels(*key), LATENCY.labels(event.model_name))
+        counter, latency = self.measures[key]
+        counter.inc()
+        latency.observe(event.latency_ms / 1000.0)
 
     def _keep(self, event: PredictionEvent) -> None:
         """Write the prediction down; what cannot be written down cannot be judged, so challengers get no more of it."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import aiohttp
 
-from fairtrial.gateway.requests import UnreadableAnswerError, as_object, prediction_in, readiness_of, target_of
+from fairtrial.serving.protocol import UnreadableAnswerError, as_object, prediction_in, readiness_of, target_of
 from fairtrial.spec.serving import Endpoint, Reading
 
 HOP_BY_HOP = frozenset({

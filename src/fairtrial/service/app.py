@@ -38,6 +38,7 @@ from fairtrial.service.keys_api.routes import router as keys
 from fairtrial.service.layers.routes import holdout_router as holdout
 from fairtrial.service.layers.routes import router as groups
 from fairtrial.service.middleware import RequestFrame
+from fairtrial.service.models.routes import router as models
 from fairtrial.service.monitoring.routes import router as monitoring
 from fairtrial.service.notifications.routes import router as notifications
 from fairtrial.service.planning.routes import router as planning
@@ -66,6 +67,7 @@ OTHER_ROUTERS = (
     job_runs,
     notifications,
     interactions,
+    models,
 )
 """Mounted below /api/v1."""
 EXPERIMENT_ROUTERS = (nightly, planning, results, monitoring, experiments, assignments, versions, flags, ingest)

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from fairtrial.errors import UsageError
+from fairtrial.spec.serving import Features
 
 Variant = Literal["champion", "challenger"]
 
@@ -80,6 +81,20 @@ class FeatureLog:
         except TypeError:
             text = repr(value).encode("utf-8", "surrogatepass")
         return hashlib.blake2b(text, key=self.key, digest_size=16).hexdigest()
+
+
+HASH_KEY = "FAIRTRIAL_HASH_KEY"
+"""Environment variable with the secret of hashed features."""
+
+
+def feature_log(given: Features) -> FeatureLog:
+    """What the spec says of features, with the secret of the environment.
+
+    Raises:
+        UsageError: Features are to be hashed and there is no secret.
+    """
+    key = os.environ.get(HASH_KEY, "").encode() if given.hashed else b""
+    return FeatureLog(allow=given.allow, hashed=given.hashed, segments=given.segments, key=key)
 
 
 def iso(moment: dt.datetime) -> str:

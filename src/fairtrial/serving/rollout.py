@@ -12,8 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from fairtrial.assignment.model_traffic import ModelTraffic
+from fairtrial.assignment.ranges import Segment
 from fairtrial.errors import ConflictError, UsageError
 from fairtrial.serving.records import iso
+from fairtrial.spec.model_experiment import ExperimentConfig
 from fairtrial.spec.stages import Stage
 
 Status = Literal["running", "paused", "stopped", "completed"]
@@ -70,6 +73,7 @@ class RolloutState:
         requests_at_entry: Challenger requests, or comparisons in the shadow, when it began.
         reason: Why it is as it is.
         epoch: How often it was begun; evidence of an earlier epoch does not count.
+        ranges: Who owns which buckets while challengers get anything, as (first, end, model); empty for the declared layout.
         history: Every change, the oldest first, at most 200.
     """
 
@@ -80,6 +84,7 @@ class RolloutState:
     requests_at_entry: int = 0
     reason: str = ""
     epoch: int = 1
+    ranges: tuple[tuple[int, int, str], ...] = ()
     history: tuple[Event, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -90,6 +95,7 @@ class RolloutState:
     def from_json(cls, given: Mapping[str, Any]) -> RolloutState:
         """The state from its JSON."""
         plain: dict[str, Any] = dict(given)
+        plain["ranges"] = tuple((int(low), int(high), str(model)) for low, high, model in given["ranges"])
         plain["history"] = tuple(Event(**event) for event in given["history"])
         return cls(**plain)
 
@@ -213,6 +219,26 @@ def analysis_phase(state: RolloutState, guardrails: GuardrailStatus) -> Literal[
     if state.status == "stopped" or guardrails == "breach":
         return "fail"
     return "pass" if guardrails == "ok" or state.status == "completed" else "inconclusive"
+
+
+def traffic_of(config: ExperimentConfig, state: RolloutState) -> ModelTraffic:
+    """Who owns which buckets in a state; while challengers get nothing the router is shut, and the layout stays for later."""
+    declared = ModelTraffic.laid_out(config.champion_model, config.traffic_allocation)
+    if not state.ranges:
+        return declared
+    return replace(declared, ranges=tuple(Segment(low, high, model) for low, high, model in state.ranges))
+
+
+def with_ranges(state: RolloutState, config: ExperimentConfig) -> RolloutState:
+    """The state with buckets for its share, moved from those it has: a ramp moves users from the champion to a challenger only.
+
+    The layout must be kept and not made anew from the share, for with several challengers it depends on the way there.
+    """
+    if state.share == 0.0:
+        return state
+    before = traffic_of(config, state)
+    after = before.reallocated(allocation_at(config.champion_model, config.traffic_allocation, state.share))
+    return replace(state, ranges=tuple((part.low, part.high, part.arm) for part in after.ranges))
 
 
 def allocation_at(champion: str, allocation: Mapping[str, float], share: float) -> dict[str, float]:

@@ -24,13 +24,18 @@ def find_deployment(session: Session, name: str) -> ModelDeployment | None:
     return session.get(ModelDeployment, name, populate_existing=True)
 
 
-def get_deployment(session: Session, name: str) -> ModelDeployment:
+def get_deployment(session: Session, name: str, *, lock: bool = False) -> ModelDeployment:
     """An experiment as it stands now.
+
+    Args:
+        session: A session; a writing one to `lock`.
+        name: Of the experiment.
+        lock: Let nobody else change it until the session ends.
 
     Raises:
         UnknownNameError: There is none of that name.
     """
-    found = find_deployment(session, name)
+    found = session.get(ModelDeployment, name, populate_existing=True, with_for_update=lock or None)
     if found is None:
         raise UnknownNameError.among("model experiment", name, [row.name for row in list_deployments(session)])
     return found
@@ -86,7 +91,7 @@ def keep_evidence(session: Session, name: str, holder: str, counts: Mapping[str,
 def evidence_of(session: Session, name: str) -> dict[str, dict[str, Any]]:
     """What every process has counted, by process."""
     rows = session.execute(select(ModelEvidence.holder, ModelEvidence.counts_json).where(ModelEvidence.name == name))
-    return dict(rows.tuples().all())
+    return {holder: counts for holder, counts in rows}  # noqa: C416 - rows are no pairs to the type checker
 
 
 def forget_evidence(session: Session, name: str) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, case, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -124,3 +124,35 @@ def _insert(session: Session, kind: type[Base]) -> Any:
     table: Any = kind.__table__
     dialect = session.connection().dialect.name
     return (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
+
+
+def count_comparisons(session: Session, experiment: str, challenger: str | None = None) -> dict[str, Any]:
+    """The mirrored requests of an experiment counted, as the fields of `serving.shadow_tally.ShadowTally`."""
+    row = ShadowRow
+    slower = row.challenger_latency_ms - row.champion_latency_ms
+    both = row.diverged.is_not(None)
+    asked = select(
+        func.count().label("requests"),
+        _sum(both).label("compared"),
+        _sum(row.challenger_error).label("errors"),
+        _sum(row.challenger_timeout).label("timeouts"),
+        _sum(row.dropped).label("dropped"),
+        _sum(row.diverged).label("diverged"),
+        _sum(row.label_flip).label("flipped"),
+        func.avg(case((both, slower))).label("slower_mean"),
+    ).where(row.experiment == experiment)
+    if challenger is not None:
+        asked = asked.where(row.challenger == challenger)
+    counted = {str(name): value for name, value in session.execute(asked).mappings().one().items()}
+    mean = float(counted["slower_mean"] or 0.0)
+    spread = select(func.sum((slower - mean) * (slower - mean))).where(row.experiment == experiment, both)
+    if challenger is not None:
+        spread = spread.where(row.challenger == challenger)
+    return {name: int(value or 0) for name, value in counted.items() if name != "slower_mean"} | {
+        "slower_mean": mean,
+        "slower_m2": float(session.scalar(spread) or 0.0),
+    }
+
+
+def _sum(condition: Any) -> Any:
+    return func.sum(case((condition, 1), else_=0))

@@ -144,6 +144,32 @@ def readiness_of(name: str, endpoint: Endpoint) -> str | None:
     return None if endpoint.protocol == "json" else f"{endpoint.url}/v2/models/{endpoint.model or name}/ready"
 
 
+def body_for(endpoint: Endpoint, features: Mapping[str, Any], *, user: str | None, field: str) -> bytes:
+    """A request for a model from features by name.
+
+    Args:
+        endpoint: Where it goes: V2 gets one tensor a feature, `json` the features in `features`.
+        features: Numbers, texts, booleans, or lists of one of these.
+        user: Who it is for; told to `json` models.
+        field: Name of the user's field.
+
+    Raises:
+        UsageError: A feature can be no tensor.
+    """
+    if endpoint.protocol == "json":
+        return _encoder.encode({"features": features} if user is None else {field: user, "features": features})
+    return _encoder.encode({"inputs": [_tensor(name, value) for name, value in features.items()]})
+
+
+def _tensor(name: str, value: Any) -> dict[str, Any]:
+    data: list[Any] = cast("list[Any]", value) if isinstance(value, list) else [value]
+    kinds: set[type] = {type(item) for item in data}
+    datatype = "BOOL" if kinds == {bool} else "BYTES" if kinds == {str} else "FP64" if kinds and kinds <= {int, float} else None
+    if datatype is None:
+        raise UsageError(f"A feature must be a number, a text, a boolean or a list of one of these, {name!r} is not.")
+    return {"name": name, "shape": [1] if not isinstance(value, list) else [1, len(data)], "datatype": datatype, "data": data}
+
+
 def prediction_in(body: bytes, protocol: str, reading: Reading) -> Any:
     """The prediction in a model's answer.
 

@@ -1,0 +1,1 @@
+"""Experiments of models over HTTP: predictions, labels, reports and the rollout."""

@@ -1,0 +1,102 @@
+"""Routes of model experiments: parse, one call, return. Fixed paths come first, so that none is taken for a name (G-8)."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from fairtrial.service.dependencies import AsAnalyst, AsDeveloper, AsViewer, DbRead, DbWrite, Now, State
+from fairtrial.service.models import control, predict, reading
+from fairtrial.service.models.schemas import (
+    AnalysisIn,
+    AnalysisOut,
+    LabelsIn,
+    LabelsOut,
+    ModelExperimentIn,
+    ModelExperimentList,
+    ModelExperimentOut,
+    PredictIn,
+    PredictOut,
+    ReasonIn,
+    ShadowOut,
+    StoppedOut,
+)
+
+router = APIRouter(prefix="/models", tags=["models"])
+
+
+@router.get("", response_model=ModelExperimentList)
+def list_model_experiments(db: DbRead, actor: AsViewer) -> ModelExperimentList:
+    """Every experiment of models, with where it stands."""
+    del actor
+    return control.listed(db)
+
+
+@router.post("", response_model=ModelExperimentOut, status_code=201)
+def create_model_experiment(db: DbWrite, actor: AsDeveloper, now: Now, body: ModelExperimentIn) -> ModelExperimentOut:
+    """Begin an experiment at its first stage; gateways with the same spec join it."""
+    return control.create(db, body, actor=actor, now=now)
+
+
+@router.post("/analysis", response_model=AnalysisOut)
+def analysis(db: DbRead, actor: AsAnalyst, now: Now, body: AnalysisIn) -> AnalysisOut:
+    """May a rollout go on, by an experiment's guardrails or by rates that are sent? For analysis steps of Argo Rollouts and Flagger."""
+    del actor
+    return reading.analyse(db, body, now=now)
+
+
+@router.get("/{name}", response_model=ModelExperimentOut)
+def read_model_experiment(db: DbRead, actor: AsViewer, name: str) -> ModelExperimentOut:
+    """Where an experiment stands, and every step that led there."""
+    del actor
+    return reading.one(db, name)
+
+
+@router.post("/{name}/predict", response_model=PredictOut)
+def make_prediction(state: State, actor: AsDeveloper, now: Now, name: str, body: PredictIn) -> PredictOut:
+    """A prediction by the model of the user; the champion answers for a challenger that fails (ML-36)."""
+    del actor
+    return predict.predict(state.database, name, body, now=now)
+
+
+@router.post("/{name}/labels", response_model=LabelsOut)
+def label_predictions(db: DbWrite, actor: AsDeveloper, now: Now, name: str, body: LabelsIn) -> LabelsOut:
+    """What turned out to be true of predictions, by their ids (ML-26)."""
+    del actor
+    return predict.keep_labels(db, name, body, now=now)
+
+
+@router.get("/{name}/shadow", response_model=ShadowOut)
+def shadow(db: DbRead, actor: AsViewer, name: str, challenger: str | None = None) -> ShadowOut:
+    """How far champion and challenger agree on mirrored requests (ML-10, ML-36)."""
+    del actor
+    return reading.shadow(db, name, challenger)
+
+
+@router.post("/{name}/stop", response_model=StoppedOut)
+def stop(db: DbWrite, state: State, actor: AsDeveloper, now: Now, name: str, body: ReasonIn) -> StoppedOut:
+    """All traffic to the champion; only a restart gives any back (ML-36)."""
+    return control.change(db, name, "stop", body.reason, actor=actor, now=now, settings=state.settings)
+
+
+@router.post("/{name}/pause", response_model=StoppedOut)
+def pause(db: DbWrite, state: State, actor: AsDeveloper, now: Now, name: str, body: ReasonIn) -> StoppedOut:
+    """Stay in this stage with its share; guardrails go on watching."""
+    return control.change(db, name, "pause", body.reason, actor=actor, now=now, settings=state.settings)
+
+
+@router.post("/{name}/resume", response_model=StoppedOut)
+def resume(db: DbWrite, state: State, actor: AsDeveloper, now: Now, name: str, body: ReasonIn) -> StoppedOut:
+    """Go on after a pause."""
+    return control.change(db, name, "resume", body.reason, actor=actor, now=now, settings=state.settings)
+
+
+@router.post("/{name}/approve", response_model=StoppedOut)
+def approve(db: DbWrite, state: State, actor: AsDeveloper, now: Now, name: str, body: ReasonIn) -> StoppedOut:
+    """One stage further by a person's word; guardrails that are broken or say nothing are not overruled."""
+    return control.change(db, name, "approve", body.reason, actor=actor, now=now, settings=state.settings)
+
+
+@router.post("/{name}/restart", response_model=StoppedOut)
+def restart(db: DbWrite, state: State, actor: AsDeveloper, now: Now, name: str, body: ReasonIn) -> StoppedOut:
+    """Begin at the first stage again, with evidence counted anew."""
+    return control.change(db, name, "restart", body.reason, actor=actor, now=now, settings=state.settings)
