@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from fairtrial.storage import open_database, upgrade
 
-sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("evaluation", "warehouse", "service")]
+sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("evaluation", "warehouse", "service", "gateway")]
 
 import throwaway_postgres  # noqa: E402 - its folder comes onto the path above
 

@@ -1,4 +1,4 @@
-"""One unit's data exported and erased everywhere; rows that grow old go by the rules (issue 4, Privacy and care)."""
+"""One unit's data exported and erased everywhere; rows that grow old go by the rules."""
 
 from __future__ import annotations
 
@@ -27,11 +27,16 @@ from fairtrial.storage.tables import (
     ForcedVariant,
     JobRun,
     OutboxMessage,
+    PredictionRow,
     Profile,
     Touchpoint,
 )
 
 UNIT, OTHER = "zoë@mail.example/用户 %_'\"", "zoë@mail.example/用户 %_'\"2"
+PREDICTION = {
+    "experiment": "m", "variant": "champion", "model_name": "v1", "served_by": "v1", "prediction": "0.5", "latency_ms": 1.0, "error": False,
+    "timeout": False, "fallback": False, "propensity": 1.0, "stage": "", "features": "{}",
+}  # fmt: skip
 NAMES_UNITS = {"profile_id", "unit", "user_id", "targeting_key"}
 
 
@@ -50,6 +55,7 @@ def fill(service, *units: str) -> None:
                         event_id=uuid.uuid4().bytes, unit=unit, name="n", occurred_at=START, properties_json={"u": unit}, received_at=START
                     ),
                     ForcedVariant(experiment_id=2, unit=unit, arm="control", created_by="x", created_at=START),
+                    PredictionRow(**PREDICTION, prediction_id=unit[::-1], user_id=unit, assignment_id=f"{unit}_m", timestamp=START),
                 ]
             )
             (name,) = add_units(session, 1, "treatment", 1, prefix=f"{unit}|")

@@ -60,6 +60,8 @@ VERBS = {
     "schema": Verb("specs", "schema", "Print the JSON Schema of a spec."),
     "serve": Verb("serve", "serve", "Start the service: REST API, OFREP, jobs, in one process."),
     "gateway": Verb("gateway", "gateway", "Route predictions to a champion and its challengers, watched."),
+    "rollout": Verb("rollout", "rollout", "Show, stop, pause, resume, approve or restart the rollout of a model."),
+    "replay": Verb("rollout", "replay", "Run the guardrails of a model experiment over logged traffic."),
     "db": Verb("database", "db", "Make, renew, check or take back the service's tables."),
     "load": Verb("load", "load", "Load profiles, touchpoints or conversions into the service's database."),
     "token": Verb("token", "token", "Make, list and revoke API keys."),

@@ -201,7 +201,8 @@ class Keeper:
 
     def _monitor(self, state: RolloutState) -> LiveMonitor:
         began = next(event.at for event in reversed(state.history) if event.what == "started")
-        return LiveMonitor(self._served.config, self._watch, dt.datetime.fromisoformat(began))
+        columns = self._served.serving.features.segments
+        return LiveMonitor(self._served.config, self._watch, dt.datetime.fromisoformat(began), columns)
 
     def _shadow_gate(self) -> ShadowGate | None:
         limit = self._served.serving.shadow.limit

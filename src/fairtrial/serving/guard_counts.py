@@ -14,6 +14,7 @@ BINS_PER_E = 100.0
 """Bins of the latency histogram per factor e: each is 1 % wide."""
 
 SHORTEST_MS = 1e-3
+LATENCY = "latency_ms"
 
 
 @dataclass(slots=True)
@@ -34,21 +35,55 @@ class Cell:
 
 
 @dataclass(slots=True)
+class Mean:
+    """Count, mean and centred sum of squares of a column, updated by value (Welford 1962) and by parts (Chan et al. 1983).
+
+    Attributes:
+        n: Values.
+        mean: Their mean.
+        m2: Sum of squared deviations from it.
+    """
+
+    n: int = 0
+    mean: float = 0.0
+    m2: float = 0.0
+
+    def observe(self, value: float) -> None:
+        """Take a value in."""
+        self.n += 1
+        off = value - self.mean
+        self.mean += off / self.n
+        self.m2 += off * (value - self.mean)
+
+    def add(self, theirs: Mean) -> None:
+        """Take in the values of another."""
+        n = self.n + theirs.n
+        if n:
+            gap = theirs.mean - self.mean
+            self.m2 += theirs.m2 + gap * gap * self.n * theirs.n / n
+            self.mean += gap * theirs.n / n
+        self.n = n
+
+    @property
+    def variance(self) -> float:
+        """Sample variance; 0 below two values."""
+        return self.m2 / (self.n - 1) if self.n > 1 else 0.0
+
+
+@dataclass(slots=True)
 class ModelCounts:
     """Counts of one model over the run.
 
     Attributes:
         windows: By window.
         n: Requests in all.
-        mean_ms: Mean latency.
-        m2_ms: Centred sum of squares of the latencies.
+        means: Of the latency and of other watched columns, by name.
         bins: Latencies by bin of 1 %, rounded up.
     """
 
     windows: dict[int, Cell] = field(default_factory=dict[int, Cell])
     n: int = 0
-    mean_ms: float = 0.0
-    m2_ms: float = 0.0
+    means: dict[str, Mean] = field(default_factory=dict[str, Mean])
     bins: dict[int, int] = field(default_factory=dict[int, int])
 
     def observe(self, window: int, latency_ms: float, limits: Sequence[float], *, error: bool, timeout: bool) -> None:
@@ -64,31 +99,32 @@ class ModelCounts:
                 break
             cell.over[place] += 1
         self.n += 1
-        off = latency_ms - self.mean_ms
-        self.mean_ms += off / self.n
-        self.m2_ms += off * (latency_ms - self.mean_ms)
         place = math.ceil(math.log(max(latency_ms, SHORTEST_MS)) * BINS_PER_E)
         self.bins[place] = self.bins.get(place, 0) + 1
+        self.observe_value(LATENCY, latency_ms)
+
+    def observe_value(self, column: str, value: float) -> None:
+        """Take in a value of a watched column."""
+        mean = self.means.get(column)
+        if mean is None:
+            mean = self.means[column] = Mean()
+        mean.observe(value)
 
     def add(self, theirs: ModelCounts) -> None:
-        """Add the counts of another process (Chan, Golub & LeVeque 1983 for the latencies)."""
+        """Add the counts of another process."""
         for at, cell in theirs.windows.items():
             mine = self.windows.setdefault(at, Cell(over=[0] * len(cell.over)))
             mine.n, mine.errors, mine.timeouts = mine.n + cell.n, mine.errors + cell.errors, mine.timeouts + cell.timeouts
             mine.over = [a + b for a, b in zip(mine.over, cell.over, strict=True)]
-        n = self.n + theirs.n
-        if n:
-            gap = theirs.mean_ms - self.mean_ms
-            self.m2_ms += theirs.m2_ms + gap * gap * self.n * theirs.n / n
-            self.mean_ms += gap * theirs.n / n
-        self.n = n
+        self.n += theirs.n
+        for column, mean in theirs.means.items():
+            self.means.setdefault(column, Mean()).add(mean)
         for place, count in theirs.bins.items():
             self.bins[place] = self.bins.get(place, 0) + count
 
-    @property
-    def variance_ms(self) -> float:
-        """Sample variance of the latencies; 0 below two requests."""
-        return self.m2_ms / (self.n - 1) if self.n > 1 else 0.0
+    def mean_of(self, column: str) -> Mean:
+        """What is known of a column."""
+        return self.means.get(column, Mean())
 
     def total(self, what: str) -> int:
         """Requests with `errors` or `timeouts` in all."""
@@ -104,8 +140,7 @@ class ModelCounts:
         return {
             "windows": {str(at): [cell.n, cell.errors, cell.timeouts, *cell.over] for at, cell in self.windows.items()},
             "n": self.n,
-            "mean_ms": self.mean_ms,
-            "m2_ms": self.m2_ms,
+            "means": {column: [mean.n, mean.mean, mean.m2] for column, mean in self.means.items()},
             "bins": {str(place): count for place, count in self.bins.items()},
         }
 
@@ -114,4 +149,5 @@ class ModelCounts:
         """The counts from their JSON."""
         windows = {int(at): Cell(numbers[0], numbers[1], numbers[2], list(numbers[3:])) for at, numbers in given["windows"].items()}
         bins = {int(place): int(count) for place, count in given["bins"].items()}
-        return cls(windows=windows, n=given["n"], mean_ms=given["mean_ms"], m2_ms=given["m2_ms"], bins=bins)
+        means = {column: Mean(*numbers) for column, numbers in given["means"].items()}
+        return cls(windows=windows, n=given["n"], means=means, bins=bins)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
 from fairtrial.errors import UsageError
+from fairtrial.serving.guard_counts import LATENCY
 from fairtrial.spec.model_experiment import ExperimentConfig, binding_limits
 from fairtrial.spec.stages import Watch
 
@@ -41,8 +43,13 @@ class Guard:
         return sum(end is not None for end in (self.low, self.high, self.margin))
 
 
-def live_guards(config: ExperimentConfig, watch: Watch) -> tuple[tuple[Guard, ...], tuple[str, ...]]:
+def live_guards(config: ExperimentConfig, watch: Watch, columns: Collection[str] = ()) -> tuple[tuple[Guard, ...], tuple[str, ...]]:
     """The guardrails that requests show, and the names of those that they do not.
+
+    Args:
+        config: The experiment.
+        watch: Margins and limits of its own.
+        columns: Columns of the log that hold numbers; a guardrail of such a name is their mean.
 
     Raises:
         UsageError: A margin is of no guardrail that requests show.
@@ -55,21 +62,23 @@ def live_guards(config: ExperimentConfig, watch: Watch) -> tuple[tuple[Guard, ..
     guards: list[Guard] = []
     unwatched: list[str] = []
     for name, (low, high) in limits.items():
-        kind, q = _kind(name)
+        kind, q = _kind(name, columns)
         if kind is None:
             unwatched.append(name)
         else:
             guards.append(Guard(metric=name, kind=kind, low=low, high=high, q=q, margin=watch.margins.get(name)))
     odd = [name for name in watch.margins if name in unwatched]
     if odd:
-        raise UsageError(f"A margin to the champion needs a metric that requests show (error_rate, timeout_rate, latencies), got {odd}.")
+        raise UsageError(
+            f"A margin to the champion needs a metric that requests show (error_rate, timeout_rate, latencies, numbers that are logged), got {odd}."
+        )
     return tuple(guards), tuple(unwatched)
 
 
-def _kind(name: str) -> tuple[Kind | None, float]:
+def _kind(name: str, columns: Collection[str]) -> tuple[Kind | None, float]:
     if name in {"error_rate", "timeout_rate"}:
         return ("error" if name == "error_rate" else "timeout"), 0.0
-    if name == "latency_ms":
+    if name == LATENCY or name in columns:
         return "mean", 0.0
     quantile = QUANTILE.fullmatch(name)
     return ("quantile", float(quantile[1]) / 100.0) if quantile and 0.0 < float(quantile[1]) < 100.0 else (None, 0.0)

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
 
 from fairtrial.errors import UsageError
-from fairtrial.serving.guard_counts import ModelCounts
+from fairtrial.serving.guard_counts import LATENCY, ModelCounts
 from fairtrial.serving.guards import Guard, live_guards
 from fairtrial.serving.rollout import GuardrailStatus
 from fairtrial.spec.model_experiment import ExperimentConfig
@@ -106,11 +106,13 @@ class LiveMonitor:
         config: The experiment.
         watch: Budget, windows and margins.
         origin: When the first window begins, aware.
+        columns: Columns of the log that hold numbers, and may be guardrails by their mean; `prediction` is one.
     """
 
-    def __init__(self, config: ExperimentConfig, watch: Watch, origin: dt.datetime) -> None:
+    def __init__(self, config: ExperimentConfig, watch: Watch, origin: dt.datetime, columns: Collection[str] = ()) -> None:
         self.config, self.watch = config, watch
-        self.guards, self.unwatched = live_guards(config, watch)
+        self.guards, self.unwatched = live_guards(config, watch, {"prediction", *columns})
+        self._columns = tuple(guard.metric for guard in self.guards if guard.kind == "mean" and guard.metric != LATENCY)
         self._origin = origin.timestamp()
         self._seconds = watch.window_minutes * 60.0
         self.planned_windows = max(1, math.ceil(config.max_duration_days * 86_400.0 / self._seconds))
@@ -121,7 +123,9 @@ class LiveMonitor:
         self.alpha = watch.budget / max(tests, 1)
         self.counts: dict[str, ModelCounts] = {}
 
-    def observe(self, model: str, at: float, latency_ms: float, *, error: bool, timeout: bool) -> None:
+    def observe(
+        self, model: str, at: float, latency_ms: float, *, error: bool, timeout: bool, values: Mapping[str, Any] | None = None
+    ) -> None:
         """Count a request.
 
         Args:
@@ -130,11 +134,17 @@ class LiveMonitor:
             latency_ms: How long it took.
             error: Whether it failed.
             timeout: Whether it was too late.
+            values: Columns of the log; what is no number is passed over.
         """
         counts = self.counts.get(model)
         if counts is None:
             counts = self.counts[model] = ModelCounts()
         counts.observe(self.window_at(at), latency_ms, self._limits, error=error, timeout=timeout)
+        if self._columns and values is not None:
+            for column in self._columns:
+                value = values.get(column)
+                if isinstance(value, int | float) and math.isfinite(value):
+                    counts.observe_value(column, float(value))
 
     def window_at(self, at: float) -> int:
         """Window of a time in seconds since 1970."""
@@ -226,7 +236,7 @@ class LiveMonitor:
 
     def _against_limit(self, guard: Guard, model: str, limit: float, alternative: Literal["greater", "less"]) -> float:
         if guard.kind == "mean":
-            return self._mean_against(model, limit, alternative)
+            return self._mean_against(guard.metric, model, limit, alternative)
         rate = 1.0 - guard.q if guard.kind == "quantile" else limit
         events, trials = self._series(guard, model, limit)
         if rate <= 0.0:
@@ -235,7 +245,7 @@ class LiveMonitor:
             return math.inf if sum(events) < sum(trials) and alternative == "less" else 0.0
         return rate_change_log_e_value(events, trials, limit=rate, planned_windows=self.planned_windows, alternative=alternative)
 
-    def _mean_against(self, model: str, limit: float, alternative: Literal["greater", "less"]) -> float:
+    def _mean_against(self, column: str, model: str, limit: float, alternative: Literal["greater", "less"]) -> float:
         counts = self._of(model)
         if counts.variance_ms <= 0.0:
             return 0.0
@@ -259,7 +269,7 @@ class LiveMonitor:
         if guard.kind == "quantile":
             ours, theirs = self._quantile_bounds(champion, guard.q, level), self._quantile_bounds(model, guard.q, level)
         elif guard.kind == "mean":
-            ours, theirs = self._mean_bounds(champion, level), self._mean_bounds(model, level)
+            ours, theirs = self._mean_bounds(guard.metric, champion, level), self._mean_bounds(guard.metric, model, level)
         else:
             ours, theirs = self._rate_bounds(guard, champion, level), self._rate_bounds(guard, model, level)
         return theirs[0] > ours[1] + margin
@@ -269,13 +279,11 @@ class LiveMonitor:
         sequence = bernoulli_confidence_sequence(sum(events), sum(trials), n_opt=TUNED_FOR, alpha=2.0 * alpha)
         return float(sequence.low), float(sequence.high)
 
-    def _mean_bounds(self, model: str, alpha: float) -> tuple[float, float]:
-        counts = self._of(model)
-        if counts.variance_ms <= 0.0:
+    def _mean_bounds(self, column: str, model: str, alpha: float) -> tuple[float, float]:
+        seen = self._of(model).mean_of(column)
+        if seen.variance <= 0.0:
             return -math.inf, math.inf
-        sequence = asymptotic_confidence_sequence(
-            counts.mean_ms, counts.variance_ms, counts.n, mixture=Mixture(n_opt=TUNED_FOR), alpha=2.0 * alpha
-        )
+        sequence = asymptotic_confidence_sequence(seen.mean, seen.variance, seen.n, mixture=Mixture(n_opt=TUNED_FOR), alpha=2.0 * alpha)
         return float(sequence.low), float(sequence.high)
 
     def _quantile_bounds(self, model: str, q: float, alpha: float) -> tuple[float, float]:
@@ -289,7 +297,7 @@ class LiveMonitor:
         if not counts.n:
             return None
         if guard.kind == "mean":
-            return counts.mean_ms
+            return counts.means[guard.metric].mean if guard.metric in counts.means else None
         if guard.kind == "quantile":
             edges, at_or_below = counts.histogram()
             return float(edges[int(np.searchsorted(at_or_below, guard.q * counts.n))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,13 +34,21 @@ class Replayed:
     reading: WatchReading
 
 
-def replay(rows: Sequence[Mapping[str, Any]], config: ExperimentConfig, watch: Watch, *, check_seconds: float | None = None) -> Replayed:
+def replay(
+    rows: Sequence[Mapping[str, Any]],
+    config: ExperimentConfig,
+    watch: Watch,
+    *,
+    columns: Collection[str] = (),
+    check_seconds: float | None = None,
+) -> Replayed:
     """Run the watch over logged predictions.
 
     Args:
         rows: Rows of the prediction log, in any order.
         config: The experiment.
         watch: How it is watched.
+        columns: Columns of the log that hold numbers.
         check_seconds: How often to check; None takes that of `watch`.
 
     Raises:
@@ -51,7 +59,7 @@ def replay(rows: Sequence[Mapping[str, Any]], config: ExperimentConfig, watch: W
     step = watch.check_seconds if check_seconds is None else check_seconds
     timed = sorted(((_moment(row["timestamp"]), row) for row in rows), key=lambda pair: pair[0])
     origin = timed[0][0]
-    monitor = LiveMonitor(config, watch, origin)
+    monitor = LiveMonitor(config, watch, origin, columns)
     shares = dict.fromkeys((config.champion_model, *config.challenger_models), 1.0)
     due, checks = origin.timestamp() + step, 0
     for moment, row in timed:
@@ -62,7 +70,7 @@ def replay(rows: Sequence[Mapping[str, Any]], config: ExperimentConfig, watch: W
             if reading.status == "breach":
                 return _stopped(reading, moment, checks)
             due = at + step
-        monitor.observe(row["model_name"], at, float(row["latency_ms"]), error=bool(row["error"]), timeout=bool(row["timeout"]))
+        monitor.observe(row["model_name"], at, float(row["latency_ms"]), error=bool(row["error"]), timeout=bool(row["timeout"]), values=row)
     end = timed[-1][0]
     reading = monitor.check(end, shares)
     if reading.status == "breach":

@@ -37,7 +37,8 @@ def get_deployment(session: Session, name: str, *, lock: bool = False) -> ModelD
     """
     found = session.get(ModelDeployment, name, populate_existing=True, with_for_update=lock or None)
     if found is None:
-        raise UnknownNameError.among("model experiment", name, [row.name for row in list_deployments(session)])
+        known = [row.name for row in list_deployments(session)]
+        raise UnknownNameError.among("model experiment", name, known, code="unknown_model_experiment")
     return found
 
 

@@ -113,7 +113,8 @@ def change(session: Session, name: str, action: str, reason: str, *, actor: Acto
 def watched(session: Session, served: ModelExperiment, state: RolloutState, *, now: dt.datetime) -> WatchReading:
     """The live guardrails by what all processes have counted in this epoch."""
     began = next(event.at for event in reversed(state.history) if event.what == "started")
-    monitor = LiveMonitor(served.config, served.serving.rollout.watch, dt.datetime.fromisoformat(began))
+    columns = served.serving.features.segments
+    monitor = LiveMonitor(served.config, served.serving.rollout.watch, dt.datetime.fromisoformat(began), columns)
     for holder, counts in evidence_of(session, served.config.name).items():
         if holder.startswith(f"{state.epoch}:"):
             monitor.add(counts)
