@@ -69,9 +69,7 @@ def live_guards(config: ExperimentConfig, watch: Watch, columns: Collection[str]
             guards.append(Guard(metric=name, kind=kind, low=low, high=high, q=q, margin=watch.margins.get(name)))
     odd = [name for name in watch.margins if name in unwatched]
     if odd:
-        raise UsageError(
-            f"A margin to the champion needs a metric that requests show (error_rate, timeout_rate, latencies, numbers that are logged), got {odd}."
-        )
+        raise UsageError(f"A margin to the champion needs a metric that requests show (rates, latencies, logged numbers), got {odd}.")
     return tuple(guards), tuple(unwatched)
 
 

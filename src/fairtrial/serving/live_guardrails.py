@@ -246,13 +246,13 @@ class LiveMonitor:
         return rate_change_log_e_value(events, trials, limit=rate, planned_windows=self.planned_windows, alternative=alternative)
 
     def _mean_against(self, column: str, model: str, limit: float, alternative: Literal["greater", "less"]) -> float:
-        counts = self._of(model)
-        if counts.variance_ms <= 0.0:
+        seen = self._of(model).mean_of(column)
+        if seen.variance <= 0.0:
             return 0.0
         sequence = asymptotic_confidence_sequence(
-            counts.mean_ms,
-            counts.variance_ms,
-            counts.n,
+            seen.mean,
+            seen.variance,
+            seen.n,
             mixture=Mixture(n_opt=TUNED_FOR),
             alpha=self.alpha,
             null=limit,
