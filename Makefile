@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 SPARK := .venv-spark
 READY := $(VENV)/.ready
 SPARK_READY := $(SPARK)/.ready
+MODELS := .venv-models
+MODELS_READY := $(MODELS)/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 # Tests wait for processes that they start: three workers keep two cores busy.
 WORKERS ?= 3
@@ -16,7 +18,7 @@ LONG := $(addprefix --ignore=tests/stats/,bayes resampling sequential)
 # Python keeps what it compiled: without it every process compiles pandas and ibis anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint check test-slow test-spark bench docs dist lock format clean help
+.PHONY: demo test lint check test-slow test-spark test-models bench docs dist lock format clean help
 
 help:
 	@echo "demo        run a real experiment from spec to verdict"
@@ -25,10 +27,11 @@ help:
 	@echo "check       format, lint, types, floors and the fast tests"
 	@echo "test-slow   calibration and other long checks"
 	@echo "test-spark  the engine contract on a local Spark (needs Java 17+)"
+	@echo "test-models the gateway before real model servers (MLServer, in an environment of its own)"
 	@echo "bench       the benchmarks"
 	@echo "docs        build the documentation into site/"
 	@echo "dist        build the wheel and run the demo from it, outside the checkout"
-	@echo "lock        renew requirements.lock and requirements-spark.lock"
+	@echo "lock        renew the lock files"
 	@echo "format      format the code"
 
 $(READY): requirements.lock pyproject.toml
@@ -45,11 +48,16 @@ $(SPARK_READY): requirements-spark.lock pyproject.toml $(READY)
 	$(BIN)/uv pip install --quiet --python $(SPARK)/bin/python --no-deps --no-build-isolation -e .
 	@touch $(SPARK_READY)
 
+$(MODELS_READY): requirements-models.lock $(READY)
+	$(PYTHON) -m venv $(MODELS)
+	$(BIN)/uv pip install --quiet --python $(MODELS)/bin/python --require-hashes -r requirements-models.lock
+	@touch $(MODELS_READY)
+
 demo: $(READY)
 	@$(BIN)/fairtrial quickstart
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not spark"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not spark and not models"
 
 lint: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks
@@ -58,13 +66,16 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 check: lint
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not spark and not browser" $(LONG) $(FAST)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not spark and not models and not browser" $(LONG) $(FAST)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 test-spark: $(SPARK_READY)
 	$(SPARK)/bin/python -m pytest -m spark tests/warehouse tests/docs/test_pages.py
+
+test-models: $(MODELS_READY)
+	$(BIN)/python -m pytest -m models tests/gateway
 
 bench: $(READY)
 	$(BIN)/python benchmarks/batch.py
@@ -73,6 +84,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/assignment.py
 	$(BIN)/python benchmarks/interactions.py
 	$(BIN)/python benchmarks/service.py
+	$(BIN)/python benchmarks/gateway.py
 
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
@@ -85,10 +97,11 @@ dist: $(READY)
 lock: $(READY)
 	$(COMPILE) --extra postgres --extra service --extra reports --group dev pyproject.toml -o requirements.lock
 	$(COMPILE) --extra postgres --extra service --extra spark --group test pyproject.toml -c requirements.lock -o requirements-spark.lock
+	$(COMPILE) requirements-models.in -o requirements-models.lock
 
 format: $(READY)
 	$(BIN)/ruff format src tests benchmarks
 	$(BIN)/ruff check --fix src tests benchmarks
 
 clean:
-	rm -rf $(VENV) $(SPARK) build dist site .pytest_cache .ruff_cache .hypothesis fairtrial-quickstart
+	rm -rf $(VENV) $(SPARK) $(MODELS) build dist site .pytest_cache .ruff_cache .hypothesis fairtrial-quickstart

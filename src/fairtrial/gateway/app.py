@@ -164,9 +164,9 @@ class GatewayApp:
                 return
 
     async def _open(self) -> None:
+        await self.keeper.open()  # first, for it may say no
         await self.traffic.upstream.open()
         await self.traffic.mirror.open()
-        await self.keeper.open()
 
     async def _close(self) -> None:
         try:

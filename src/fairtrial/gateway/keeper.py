@@ -19,6 +19,7 @@ from fairtrial.serving.live_guardrails import LiveMonitor, WatchReading
 from fairtrial.serving.log import PredictionLog
 from fairtrial.serving.records import PredictionEvent
 from fairtrial.serving.rollout import Evidence, RolloutState, ShadowGate, advance, stop, traffic_of, waiting_for
+from fairtrial.serving.shadow_tally import ShadowTally, summed_tallies, worst_gate
 from fairtrial.storage import Database
 from fairtrial.storage.deployments import evidence_of, keep_evidence
 
@@ -51,6 +52,7 @@ class Keeper:
         self._state: RolloutState | None = None
         self._own: LiveMonitor | None = None
         self._reading: WatchReading | None = None
+        self._tallies: dict[str, ShadowTally] = {}
         self._evidence = Evidence()
         self._trouble = ""
         self._checked = 0.0
@@ -81,9 +83,16 @@ class Keeper:
         await asyncio.to_thread(self._leave)
 
     def note(self, event: PredictionEvent) -> None:
-        """Count a logged prediction."""
+        """Count a logged prediction; of an answer of the champion's in its place the challenger has no prediction."""
         if self._own is not None:
-            self._own.observe(event.model_name, event.timestamp.timestamp(), event.latency_ms, error=event.error, timeout=event.timeout)
+            self._own.observe(
+                event.model_name,
+                event.timestamp.timestamp(),
+                event.latency_ms,
+                error=event.error,
+                timeout=event.timeout,
+                values={**event.segments, "prediction": None if event.fallback else event.prediction},
+            )
 
     def status(self) -> dict[str, Any]:
         """Where the experiment stands, as JSON."""
@@ -100,7 +109,7 @@ class Keeper:
             "traffic_allocation": {model: traffic.router.propensity(model) for model in traffic.router.traffic.models},
             "waiting_for": waiting_for(state, self._stages, self._evidence, now=self._clock()) if state.status == "running" else [],
             "guardrails": None if reading is None else reading.as_json(),
-            "shadow": {model: tally.summary(limit=limit) for model, tally in traffic.mirror.tallies.items()},
+            "shadow": {model: tally.summary(limit=limit) for model, tally in self._tallies.items()},
             "counts": asdict(traffic.counts),
             "trouble": self._trouble,
             "history": [asdict(event) for event in state.history],
@@ -162,7 +171,7 @@ class Keeper:
         breach = own.reason or self._reading.reason
         self._evidence = Evidence(
             requests=self._reading.requests,
-            compared=sum(tally.compared for tally in self.traffic.mirror.tallies.values()),
+            compared=sum(tally.compared for tally in self._tallies.values()),
             guardrails="breach" if breach else self._reading.status,
             guardrail_reason=breach,
             shadow=self._shadow_gate(),
@@ -190,13 +199,14 @@ class Keeper:
         if own is None:
             raise RuntimeError("open() comes first")
         total = self._monitor(self.state)
+        mine = own.as_json() | {"shadow": {model: asdict(tally) for model, tally in self.traffic.mirror.tallies.items()}}
         with self._database.writing() as session:
-            keep_evidence(session, name, f"{epoch}:{self._holder}", own.as_json(), now=now)
-            others = evidence_of(session, name)
-        for holder, counts in others.items():
-            if holder.startswith(f"{epoch}:") and not holder.endswith(self._holder):
-                total.add(counts)
-        total.add(own.as_json())
+            keep_evidence(session, name, f"{epoch}:{self._holder}", mine, now=now)
+            everybodys = evidence_of(session, name)
+        parts = [counts for holder, counts in everybodys.items() if holder.startswith(f"{epoch}:")]
+        for counts in parts:
+            total.add(counts)
+        self._tallies = summed_tallies(parts)
         return total
 
     def _monitor(self, state: RolloutState) -> LiveMonitor:
@@ -205,11 +215,7 @@ class Keeper:
         return LiveMonitor(self._served.config, self._watch, dt.datetime.fromisoformat(began), columns)
 
     def _shadow_gate(self) -> ShadowGate | None:
-        limit = self._served.serving.shadow.limit
-        gates: list[ShadowGate] = [tally.summary(limit=limit)["gate"] for tally in self.traffic.mirror.tallies.values()]
-        if not gates:
-            return None
-        return "diverging" if "diverging" in gates else "inconclusive" if "inconclusive" in gates else "ok"
+        return worst_gate(self._tallies.values(), self._served.serving.shadow.limit)
 
     def _follow(self) -> None:
         """Obey what others decided.
@@ -225,6 +231,7 @@ class Keeper:
             return
         if self._state is None or self._state.epoch != state.epoch:
             self._own = self._monitor(state)
+            self.traffic.mirror.tallies.clear()
         self._state = state
         config, router = self._served.config, self.traffic.router
         router.use(traffic_of(config, state))

@@ -181,7 +181,8 @@ class LiveMonitor:
         return self.counts.get(model, NOTHING)
 
     def _read(self, guard: Guard, model: str, now: dt.datetime, shares: Shares) -> GuardReading:
-        n = self._of(model).n
+        counts = self._of(model)
+        n = counts.mean_of(guard.metric).n if guard.kind == "mean" else counts.n
         value = self._value(guard, model)
         broken = self._broken(guard, model) if n else (0.0, "")
         log_e, reason = broken
@@ -192,6 +193,8 @@ class LiveMonitor:
             status = "breach"
         elif self._silent(model, now, shares):
             status, reason = "no_data", f"{model} should have had requests in the last window and had none"
+        elif counts.n >= self.watch.min_requests and not n:
+            status, reason = "no_data", f"{model} has {counts.n} requests and no value of {guard.metric}"
         elif n < self.watch.min_requests:
             status, reason = "insufficient", f"{model} has {n} of {self.watch.min_requests} requests"
         interval = self._interval(guard, model) if n else None
@@ -247,8 +250,11 @@ class LiveMonitor:
 
     def _mean_against(self, column: str, model: str, limit: float, alternative: Literal["greater", "less"]) -> float:
         seen = self._of(model).mean_of(column)
-        if seen.variance <= 0.0:
+        if seen.n < 2:
             return 0.0
+        if seen.variance <= 0.0:  # a column that never changes is what it is
+            beyond = seen.mean > limit if alternative == "greater" else seen.mean < limit
+            return math.inf if beyond else 0.0
         sequence = asymptotic_confidence_sequence(
             seen.mean,
             seen.variance,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, cast
 
@@ -213,6 +213,22 @@ class ShadowTally:
             )
             found |= {"low": float(sequence.low), "high": float(sequence.high)}
         return found
+
+
+def summed_tallies(evidence: Iterable[Mapping[str, Any]]) -> dict[str, ShadowTally]:
+    """The comparisons in the evidence of all processes, by challenger."""
+    found: dict[str, ShadowTally] = {}
+    for counts in evidence:
+        for model, tally in cast("Mapping[str, Mapping[str, Any]]", counts.get("shadow", {})).items():
+            found[model] = found.get(model, ShadowTally()) + ShadowTally(**tally)
+    return found
+
+
+def worst_gate(tallies: Iterable[ShadowTally], limit: float) -> ShadowStatus | None:
+    """The gate of all challengers together; None without comparisons."""
+    gates: set[ShadowStatus] = {tally.summary(limit=limit)["gate"] for tally in tallies}
+    order: tuple[ShadowStatus, ...] = ("diverging", "inconclusive", "ok")
+    return next((gate for gate in order if gate in gates), None)
 
 
 def _always(count: int, n: int, alpha: float) -> tuple[float, float]:

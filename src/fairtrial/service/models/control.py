@@ -17,7 +17,7 @@ from fairtrial.service.settings import Settings
 from fairtrial.serving.desk import change_rollout, register
 from fairtrial.serving.live_guardrails import LiveMonitor, WatchReading
 from fairtrial.serving.rollout import Evidence, RolloutState, allocation_at, approve, pause, restart, resume, stop
-from fairtrial.serving.shadow_tally import ShadowTally
+from fairtrial.serving.shadow_tally import ShadowTally, summed_tallies, worst_gate
 from fairtrial.spec.model_file import ModelExperiment, parse_model_experiment
 from fairtrial.storage.deployments import evidence_of, get_deployment, list_deployments
 from fairtrial.storage.predictions import count_comparisons
@@ -115,23 +115,27 @@ def watched(session: Session, served: ModelExperiment, state: RolloutState, *, n
     began = next(event.at for event in reversed(state.history) if event.what == "started")
     columns = served.serving.features.segments
     monitor = LiveMonitor(served.config, served.serving.rollout.watch, dt.datetime.fromisoformat(began), columns)
-    for holder, counts in evidence_of(session, served.config.name).items():
-        if holder.startswith(f"{state.epoch}:"):
-            monitor.add(counts)
+    for counts in parts_of(session, served, state):
+        monitor.add(counts)
     return monitor.check(now, shares_of(served, state))
 
 
 def evidence(session: Session, served: ModelExperiment, state: RolloutState, *, now: dt.datetime) -> Evidence:
     """What is known of a rollout, of the guardrails and the shadow."""
     reading = watched(session, served, state, now=now)
-    tally = tally_of(session, served)
+    tallies = summed_tallies(parts_of(session, served, state))
     return Evidence(
         requests=reading.requests,
-        compared=tally.compared,
+        compared=sum(tally.compared for tally in tallies.values()),
         guardrails=reading.status,
         guardrail_reason=reading.reason,
-        shadow=tally.summary(limit=served.serving.shadow.limit)["gate"] if tally.requests else None,
+        shadow=worst_gate(tallies.values(), served.serving.shadow.limit),
     )
+
+
+def parts_of(session: Session, served: ModelExperiment, state: RolloutState) -> list[dict[str, Any]]:
+    """What each process has counted in this epoch."""
+    return [counts for holder, counts in evidence_of(session, served.config.name).items() if holder.startswith(f"{state.epoch}:")]
 
 
 def tally_of(session: Session, served: ModelExperiment, challenger: str | None = None) -> ShadowTally:
