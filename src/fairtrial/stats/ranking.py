@@ -95,7 +95,11 @@ def roc_auc_influence(scores: ArrayLike, labels: ArrayLike) -> Floats:
     area = float(roc_auc(x, y))
     of_positive = (below - negative / 2.0)[place] / n_negative
     of_negative = (n_positive - under + positive / 2.0)[place] / n_positive
-    return np.where(y == 1.0, (of_positive - area) * x.size / n_positive, (of_negative - area) * x.size / n_negative)
+    values = np.empty(x.size)
+    hit = y == 1.0
+    values[hit] = (of_positive[hit] - area) * (x.size / n_positive)
+    values[~hit] = (of_negative[~hit] - area) * (x.size / n_negative)
+    return values
 
 
 def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
