@@ -15,14 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fairtrial.analysis.model_checks import Checked, Evidence, validate_model_experiment
 from fairtrial.analysis.model_curves import curve_comparisons
 from fairtrial.analysis.model_labels import label_coverage, label_findings, prevalence, reliability_table
 from fairtrial.analysis.model_metrics import metric_rows, value_of
-from fairtrial.analysis.model_report import ReportParts, model_report
+from fairtrial.analysis.model_novelty import model_novelty
+from fairtrial.analysis.model_report import ReportParts, model_report, report_word
 from fairtrial.analysis.model_rows import Floats, LogRows, ModelOptions, pd, read_log
 from fairtrial.analysis.model_source import load_log
 from fairtrial.analysis.model_units import UnitReading, read_units_of
-from fairtrial.errors import DataError, UsageError
+from fairtrial.analysis.quality import Quality
+from fairtrial.diagnostics.novelty import NoveltyResult
+from fairtrial.errors import DataError, UnknownNameError, UsageError
 from fairtrial.evaluation import Look, Scorecard, evaluate
 from fairtrial.spec.model_experiment import ExperimentConfig
 from fairtrial.stats.means import welch_test
@@ -180,6 +184,43 @@ class ExperimentAnalyzer:
         """
         return reliability_table(read_log(df, self.config, self.options))
 
+    def novelty(self, df: Any, challenger: str | None = None) -> NoveltyResult:
+        """Whether the effect on the primary metric fades or grows with time (ML-25).
+
+        Args:
+            df: The log.
+            challenger: Which one; default: the first.
+
+        Raises:
+            UsageError: The log has no times, the metric is no ratio of sums, or no such challenger has traffic.
+            DataError: The log cannot answer.
+        """
+        rows = self.read(df)
+        units = read_units_of(rows, self.config)
+        chosen = challenger or units.spec.treatments[0]
+        if chosen not in units.spec.treatments:
+            raise UnknownNameError.among("challenger", chosen, units.spec.treatments)
+        return model_novelty(rows, units, chosen, self._alpha)
+
+    def validate_experiment(self, df: Any, evidence: Evidence | None = None) -> Quality:
+        """The validation list of a model experiment (ML-33).
+
+        Args:
+            df: The log.
+            evidence: What other parts of the platform saw: alerts, shadow, the decision on record.
+
+        Returns:
+            Every check; one that could not be made is `not_checked`.
+
+        Raises:
+            UsageError: A column is missing or of the wrong kind.
+            DataError: The log cannot answer.
+        """
+        card, rows, units = self._judged(df, None, None, ())
+        return validate_model_experiment(
+            Checked(card=card, rows=rows, units=units, decision=report_word(card.decision), evidence=evidence or Evidence())
+        )
+
     def read(self, df: Any, start_date: dt.datetime | None = None, end_date: dt.datetime | None = None) -> LogRows:
         """The rows of the log that count."""
         start, end = df.attrs.get("window", (None, None)) if isinstance(df, pd.DataFrame) else (None, None)
@@ -232,7 +273,11 @@ def _proportions(champion: Floats, challenger: Floats, alpha: float) -> tuple[fl
         "method": found.method,
         "notes": list(found.notes),
     }
-    return found.statistic, _known(found.p_value), details
+    z = found.statistic
+    if z is None and found.effect != 0.0:
+        pooled = (champion.sum() + challenger.sum()) / (champion.size + challenger.size)
+        z = found.effect / float(np.sqrt(pooled * (1.0 - pooled) * (1.0 / champion.size + 1.0 / challenger.size)))
+    return z, _known(found.p_value), details
 
 
 def _means(champion: Floats, challenger: Floats, alpha: float) -> tuple[float | None, float, dict[str, Any]]:

@@ -90,6 +90,13 @@ def model_report(parts: ReportParts) -> dict[str, Any]:
     return json.loads(json.dumps(_finite(report), allow_nan=False))
 
 
+def report_word(decision: Decision) -> str:
+    """A decision in the report's words (V.b's mapping)."""
+    if decision.verdict == "NO_LAUNCH" and decision.reason in UNDECIDED:
+        return INCONCLUSIVE
+    return DECISIONS[decision.verdict]
+
+
 def _of_challenger(parts: ReportParts, challenger: str) -> dict[str, Any]:
     """The figures and the decision of one challenger."""
     card, config = parts.card, parts.config
@@ -103,14 +110,12 @@ def _of_challenger(parts: ReportParts, challenger: str) -> dict[str, Any]:
         "guardrails": _guardrails(parts, challenger),
         "label_coverage": _pair(parts.coverage, config.champion_model, challenger),
         "prevalence": _pair(parts.prevalence, config.champion_model, challenger),
-        "decision": DECISIONS[decision.verdict],
+        "decision": report_word(decision),
         "verdict": decision.verdict,
         "verdict_reason": decision.reason,
         "state": decision.state,
         "reasoning": list(decision.reasoning),
     }
-    if decision.verdict == "NO_LAUNCH" and decision.reason in UNDECIDED:
-        own["decision"] = INCONCLUSIVE
     own["reason"] = _reason(own["decision"], decision, primary)
     plan_of = own | {
         "duration_days": _days(parts),

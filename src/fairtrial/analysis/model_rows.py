@@ -20,8 +20,11 @@ pd: Any = import_module("pandas")
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 
-HOUR_OF_DAY = "hour_of_day"
-"""A segment that is made from the time of a user's first prediction."""
+TIME_OF_DAY = "time_of_day"
+"""A segment that is made from the time of a user's first prediction, UTC."""
+
+QUARTERS = ("night", "morning", "afternoon", "evening")
+"""Its levels: six hours each, from midnight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,7 @@ class ModelOptions:
         positive_label: The label that means 1, where predictions and outcomes are text.
         false_positive_cost: What a false alarm costs, for the metric `cost`.
         false_negative_cost: What a missed positive costs.
-        segments: Columns known at a user's first prediction (segment, device), or `hour_of_day`.
+        segments: Columns known at a user's first prediction (segment, device), or `time_of_day`.
         method: `fixed`, or a plan that may be looked at more than once.
         correction: Over several challengers on the primary metric; `dunnett` and `holm` keep the family-wise error.
         secondary_correction: Over secondary metrics and challengers.

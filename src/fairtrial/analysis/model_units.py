@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairtrial.analysis.model_metrics import MODEL_METRICS, MetricRows, influence_of, metric_rows
-from fairtrial.analysis.model_rows import HOUR_OF_DAY, Booleans, Floats, LogRows, pd
+from fairtrial.analysis.model_rows import QUARTERS, TIME_OF_DAY, Booleans, Floats, LogRows, pd
 from fairtrial.errors import DataError, UnknownNameError, UsageError
 from fairtrial.metrics import build_metrics
 from fairtrial.spec.data import UnitsData
@@ -146,7 +146,8 @@ def _columns(
     per_user = np.divide(above, below, out=np.full(above.size, np.nan), where=below > 0.0)
     if metric.kind == "quantile":
         return {name: per_user}, {"kind": "quantile", "q": metric.quantile, "column": name}
-    if metric.kind == "ratio" or collapse.repeated:
+    # A rate at which nothing ever happened has no ratio to compare, but users to whom it did not happen.
+    if metric.kind == "ratio" or (collapse.repeated and (metric.kind != "rate" or above.any())):
         return {f"{name}_sum": above, f"{name}_n": below}, {"kind": "ratio", "numerator": f"{name}_sum", "denominator": f"{name}_n"}
     source = _source_of(spec)
     natural = "proportion" if metric.kind == "rate" else "mean"
@@ -177,12 +178,12 @@ def _segment_columns(rows: LogRows, first: Booleans) -> dict[str, Any]:
     """What was known at each user's first prediction in the log's order."""
     columns: dict[str, Any] = {}
     for name in rows.options.segments:
-        if name == HOUR_OF_DAY and rows.times is not None:
-            columns[name] = rows.times[first] // 3_600_000_000 % 24
+        if name == TIME_OF_DAY and rows.times is not None:
+            columns[name] = np.array(QUARTERS)[rows.times[first] // 21_600_000_000 % 4]
         elif name in rows.frame.columns:
             columns[name] = rows.frame[name][first].to_numpy()
         else:
-            raise UnknownNameError.among("column of the log", name, [HOUR_OF_DAY, *map(str, rows.frame.columns)])
+            raise UnknownNameError.among("column of the log", name, [TIME_OF_DAY, *map(str, rows.frame.columns)])
     return columns
 
 
