@@ -381,6 +381,23 @@ def test_a_sequential_plan_may_decide_early() -> None:
     assert (decided["verdict"], decided["error_control"]) == ("LAUNCH", "always_valid")
 
 
+def test_a_quantile_guardrail_is_watched_as_the_share_beyond_its_limit() -> None:
+    """ML-28: p95 <= 200 is a share above 200 of at most 5%, which may be looked at more than once."""
+    frame = log({CHAMPION: (8_000, 1_200), CHALLENGER: (8_000, 1_520)})
+    rng = np.random.default_rng(1)
+    frame["latency_ms"], frame["error"] = rng.gamma(4, 22, len(frame)), rng.random(len(frame)) < 0.003
+    own = config(share=0.5, min_duration_days=1, min_sample_size=20_000, max_duration_days=28, guardrail_metrics=GUARDED)
+    for method in ("always_valid", "group_sequential"):
+        analyzer = ExperimentAnalyzer(own, options=ModelOptions(method=method))
+        quick = analyzer.generate_report(frame)
+        latency = quick["guardrails"]["p95_latency_ms"]
+        challenger = frame.loc[frame["model_name"] == CHALLENGER, "latency_ms"]
+        assert (latency["status"], latency["value"]) == ("PASS", pytest.approx(challenger.quantile(0.95)))
+        assert latency["share_beyond"] == pytest.approx((challenger > 200).mean())
+        slow = analyzer.generate_report(frame.assign(latency_ms=2 * frame["latency_ms"]))
+        assert (slow["guardrails"]["p95_latency_ms"]["status"], slow["rollout_plan"]["decision"]) == ("ALERT", "rollback")
+
+
 def test_regression_and_curve_metrics_have_tests_over_users() -> None:
     """ML-13, IV.b: rmse and ROC-AUC by influence values, PR-AUC by resampled users."""
     rng = np.random.default_rng(2)

@@ -231,11 +231,16 @@ def _guardrails(parts: ReportParts, challenger: str) -> dict[str, Any]:
     for row, state in zip(rows, states, strict=True):
         estimate = row.estimate
         name = row.metric if row.metric in config.guardrail_metrics else row.metric.removesuffix("_min")
+        quantile = parts.units.quantiles.get(row.metric)
+        values = (
+            None if quantile is None else [value_of(quantile, parts.rows.model == model) for model in (config.champion_model, challenger)]
+        )
         found[row.metric] = {
             "status": state.status,
             "violated": {"ALERT": True, "PASS": False}.get(state.status),
-            "value": None if estimate is None else estimate.treatment,
-            "champion": None if estimate is None else estimate.control,
+            "value": values[1] if values else None if estimate is None else estimate.treatment,
+            "champion": values[0] if values else None if estimate is None else estimate.control,
+            "share_beyond": None if estimate is None or values is None else estimate.treatment,
             "threshold": list(config.guardrail_metrics[name]),
             "n": None if estimate is None else estimate.n_treatment,
             "harm": state.harm,

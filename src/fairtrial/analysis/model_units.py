@@ -44,6 +44,7 @@ class UnitReading:
         unit: Which unit each prediction belongs to, shape (predictions,).
         unit_model: Model of each unit, shape (units,).
         repeated: Whether a user has more than one prediction.
+        quantiles: Guardrails on a quantile that a plan of several looks reads as the share beyond their limit: the quantile.
     """
 
     spec: ExperimentSpec
@@ -52,6 +53,7 @@ class UnitReading:
     unit: NDArray[np.intp]
     unit_model: NDArray[np.object_]
     repeated: bool
+    quantiles: Mapping[str, MetricRows]
 
 
 def read_units_of(rows: LogRows, config: ExperimentConfig) -> UnitReading:
@@ -63,26 +65,37 @@ def read_units_of(rows: LogRows, config: ExperimentConfig) -> UnitReading:
     """
     base = config.to_spec()
     metrics, failed = _metrics(base, rows)
+    quantiles = {key: metric for key, metric in metrics.items() if metric.kind == "quantile" and rows.options.method != "fixed"}
     pairs = pd.MultiIndex.from_arrays([rows.user, pd.factorize(rows.model, use_na_sentinel=False)[0]])
     unit, first = pd.factorize(pairs)[0].astype(np.intp), ~pairs.duplicated()
     units = int(first.sum())
     repeated = units < rows.size
-    table: dict[str, Any] = {UNIT: rows.names[rows.user[first]].astype(str), ARM: rows.model[first]}
+    collapse = _Collapse(unit=unit, units=units, model=rows.model, repeated=repeated)
+    table: dict[str, Any] = {UNIT: rows.names[rows.user[first]].astype(str), ARM: rows.model[first]} | _segment_columns(rows, first)
     written: list[dict[str, Any]] = []
     for place, spec in enumerate(base.metrics):
-        common = spec.model_dump(mode="json", exclude_defaults=True, exclude={"kind", "column"})
+        form: dict[str, Any] = spec.model_dump(mode="json", exclude_defaults=True, exclude={"kind", "column"})
+        if spec.key in quantiles and spec.max_value is None:
+            failed[spec.key] = Unavailable(code="one_look_only", reason="A quantile is compared at one look only.")
         if spec.key in failed:
-            written.append(common | {"kind": "mean"})
+            written.append(form | {"kind": "mean"})
             continue
-        columns, form = _columns(
-            spec, metrics[spec.key], config, _Collapse(unit=unit, units=units, model=rows.model, repeated=repeated), place
-        )
+        if spec.key in quantiles:
+            metrics[spec.key], limit = _beyond(spec, quantiles[spec.key])
+            form |= {"direction": "decrease", "max_value": limit}
+        columns, kind = _columns(spec, metrics[spec.key], config, collapse, place)
         table |= columns
-        written.append(common | form)
-    table |= _segment_columns(rows, first)
+        written.append(form | kind)
     spec = _spec(base, config, rows, written)
-    reading = _read(pd.DataFrame(table), spec, failed)
-    found = UnitReading(spec=spec, reading=reading, metrics=metrics, unit=unit, unit_model=rows.model[first], repeated=repeated)
+    found = UnitReading(
+        spec=spec,
+        reading=_read(pd.DataFrame(table), spec, failed),
+        metrics=metrics,
+        unit=unit,
+        unit_model=rows.model[first],
+        repeated=repeated,
+        quantiles=quantiles,
+    )
     return replace(found, reading=_mended(found, rows))
 
 
@@ -159,6 +172,18 @@ def _columns(
             hint=f"Set metric_types={{{spec.key!r}: 'continuous'}}.",
         )
     return {name: per_user}, {"kind": kind, "column": name}
+
+
+def _beyond(spec: MetricSpec, metric: MetricRows) -> tuple[MetricRows, float]:
+    """A quantile within its limit, as the share of rows beyond the limit, and the most that this share may be.
+
+    The 95th percentile is at most 200 exactly where at most 5% lie above 200; a share may be looked at more than once.
+    """
+    limit, q = spec.max_value or 0.0, metric.quantile or 0.5
+    high = spec.direction == "decrease"
+    beyond = metric.numerator > limit if high else metric.numerator < limit
+    counted = metric.denominator > 0.0
+    return replace(metric, numerator=(beyond & counted).astype(np.float64), kind="rate", quantile=None), 1.0 - q if high else q
 
 
 def _influence(metric: MetricRows, collapse: _Collapse) -> Floats:
