@@ -152,7 +152,7 @@ def _samples(
         after = micros_of(current[time]) >= (split_at - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
         if after.all() or not after.any():
             raise DataError(f"Rows must lie before and after {split_at.isoformat()}, they lie on one side.", code="no_units")
-        return f"before {split_at.isoformat()}", current[~after], [("after", current[after])]
+        return f"the rows before {split_at.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}", current[~after], [("after", current[after])]
     name = str(by)
     _check_column(current, name)
     arms = current[name].dropna().astype(str)
