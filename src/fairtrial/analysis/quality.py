@@ -78,10 +78,11 @@ def quality_of(card: Scorecard, reading: Reading) -> Quality:
         _interval_agrees(card),
         _size(card),
     )
-    return Quality(status=_worst(checks), early=early, checks=checks)
+    return Quality(status=worst_of(checks), early=early, checks=checks)
 
 
-def _worst(checks: tuple[Check, ...]) -> CheckStatus:
+def worst_of(checks: tuple[Check, ...]) -> CheckStatus:
+    """The worst status of those checks that were made."""
     worst: CheckStatus = "not_checked"
     for check in checks:
         if FROM_BEST_TO_WORST.index(check.status) > FROM_BEST_TO_WORST.index(worst):

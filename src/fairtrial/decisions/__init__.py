@@ -3,6 +3,7 @@
 from fairtrial.decisions.decision import Decision, GuardrailState, State, Verdict
 from fairtrial.decisions.evidence import Evidence, Override, Policy
 from fairtrial.decisions.guardrails import HarmReading, guardrail_state
+from fairtrial.decisions.rollout import RolloutPlan, make_rollout_decision
 from fairtrial.decisions.rules import RULES, best_treatment, decide
 
 __all__ = [
@@ -13,9 +14,11 @@ __all__ = [
     "HarmReading",
     "Override",
     "Policy",
+    "RolloutPlan",
     "State",
     "Verdict",
     "best_treatment",
     "decide",
     "guardrail_state",
+    "make_rollout_decision",
 ]

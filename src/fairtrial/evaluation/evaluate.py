@@ -31,7 +31,9 @@ from fairtrial.stats.reading import Reading
 from fairtrial.stats.result import Estimate, Interval
 
 
-def evaluate(spec: ExperimentSpec, reading: Reading, looks: Sequence[Look] = (), *, as_of: dt.datetime | None = None) -> Scorecard:
+def evaluate(
+    spec: ExperimentSpec, reading: Reading, looks: Sequence[Look] = (), *, as_of: dt.datetime | None = None, seen: Sequence[Finding] = ()
+) -> Scorecard:
     """Judge one reading by the spec's own rules.
 
     Args:
@@ -39,6 +41,7 @@ def evaluate(spec: ExperimentSpec, reading: Reading, looks: Sequence[Look] = (),
         reading: Arm statistics of every arm of the spec.
         looks: Earlier looks, oldest first.
         as_of: Moment of this look, aware; None when it does not matter (no schedule).
+        seen: What the reader of the data found beside the arm statistics; a critical finding makes the verdict invalid.
 
     Returns:
         The scorecard; the same reading always gives the same one.
@@ -53,7 +56,7 @@ def evaluate(spec: ExperimentSpec, reading: Reading, looks: Sequence[Look] = (),
     compared = compare(spec, metrics, reading.arms, control)
     look = giving_up(spec, compared.results, units, look)
     srm, findings = check_allocation(units, spec.shares, spec.allocation, paired=spec.paired)
-    findings += _triggered(spec, reading)
+    findings += [*seen, *_triggered(spec, reading)]
     findings += check_intake(reading.intake)
     findings += gone_on(spec, looks)
     findings += seasonal_findings(spec, as_of)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from fairtrial.decisions.guardrails import MIN_UNITS, HarmReading, guardrail_state, is_non_inferior
 from fairtrial.evaluation.scorecard import Guardrail
@@ -58,9 +59,7 @@ def _read(metric: MetricSpec, result: Estimate | Unavailable, value: Interval | 
     relative = metric.margin_kind == "relative"
     scale = metric.margin_kind
     if isinstance(result, Unavailable):
-        return Guardrail(
-            status="UNAVAILABLE", harm=None, interval=None, margin=metric.margin, scale=scale, non_inferior=None, reason=result.reason
-        )
+        return _by_limit(metric, result, value)
     effect, bounds = (result.lift, result.lift_interval) if relative else (result.effect, result.interval)
     if effect is None or bounds is None or min(result.n_control, result.n_treatment) < MIN_UNITS:
         why = f"{metric.key} has fewer than {MIN_UNITS} units in an arm" if effect is not None else f"{metric.key} has no relative effect"
@@ -89,6 +88,33 @@ def _read(metric: MetricSpec, result: Estimate | Unavailable, value: Interval | 
         non_inferior=is_non_inferior(reading),
         reason=_sentence(metric, state, reading, relative=relative),
     )
+
+
+def _by_limit(metric: MetricSpec, result: Unavailable, value: Interval | None) -> Guardrail:
+    """A guardrail whose arms cannot be compared: a limit is still read against the treatment's own interval.
+
+    Nobody erred in either arm: there is no difference to test, but an interval of the rate that lies below its limit.
+    """
+    blind = Guardrail(
+        status="UNAVAILABLE",
+        harm=None,
+        interval=None,
+        margin=metric.margin,
+        scale=metric.margin_kind,
+        non_inferior=None,
+        reason=result.reason,
+    )
+    if metric.max_value is None or metric.margin is not None or value is None or result.code != "no_variance":
+        return blind
+    _, possibly, surely = _beyond(metric, value.low, value)
+    told = f"the interval of its value ({value.low:.4g} to {value.high:.4g}) lies"
+    if surely:
+        return replace(
+            blind, status="ALERT", non_inferior=False, reason=f"guardrail {metric.key} is in alarm: {told} beyond {metric.max_value:g}"
+        )
+    if not possibly:
+        return replace(blind, status="PASS", non_inferior=True, reason=f"guardrail {metric.key} passes: {told} within {metric.max_value:g}")
+    return blind
 
 
 def _margin(metric: MetricSpec) -> float | None:
