@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 BINS_PER_E = 100.0
 """Bins of the latency histogram per factor e: each is 1 % wide."""
 
-SHORTEST_MS = 1e-3
+SHORTEST_MS, LONGEST_MS = 1e-3, 86_400_000.0
+"""Latencies are counted within these; what is no number is counted as the longest, for unknown is not healthy."""
+
 LATENCY = "latency_ms"
 
 
@@ -88,6 +90,8 @@ class ModelCounts:
 
     def observe(self, window: int, latency_ms: float, limits: Sequence[float], *, error: bool, timeout: bool) -> None:
         """Count a request; a timeout took longer than any limit."""
+        if not latency_ms < LONGEST_MS:
+            latency_ms = LONGEST_MS
         cell = self.windows.get(window)
         if cell is None:
             cell = self.windows[window] = Cell(over=[0] * len(limits))
@@ -131,9 +135,9 @@ class ModelCounts:
         return sum(int(getattr(cell, what)) for cell in self.windows.values())
 
     def histogram(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Upper edges of the latency bins in ms, and how many latencies lie at or below each."""
-        places = sorted(self.bins)
-        return np.exp(np.asarray(places, dtype=np.float64) / BINS_PER_E), np.cumsum([self.bins[place] for place in places])
+        """Edges of the latency bins in ms, and how many latencies lie at or below each; of every bin with latencies both edges."""
+        places = sorted({edge for place in self.bins for edge in (place - 1, place)})
+        return np.exp(np.asarray(places, dtype=np.float64) / BINS_PER_E), np.cumsum([self.bins.get(place, 0) for place in places])
 
     def as_json(self) -> dict[str, Any]:
         """The counts as JSON."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from fairtrial.diagnostics.guarded_values import latency_quantile
 from fairtrial.errors import UsageError
 from fairtrial.serving.guard_counts import LATENCY
 from fairtrial.spec.model_experiment import ExperimentConfig, binding_limits
 from fairtrial.spec.stages import Watch
-
-QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)_latency_ms")
 
 Kind = Literal["error", "timeout", "quantile", "mean"]
 
@@ -78,5 +76,5 @@ def _kind(name: str, columns: Collection[str]) -> tuple[Kind | None, float]:
         return ("error" if name == "error_rate" else "timeout"), 0.0
     if name == LATENCY or name in columns:
         return "mean", 0.0
-    quantile = QUANTILE.fullmatch(name)
-    return ("quantile", float(quantile[1]) / 100.0) if quantile and 0.0 < float(quantile[1]) < 100.0 else (None, 0.0)
+    q = latency_quantile(name)
+    return (None, 0.0) if q is None else ("quantile", q)

@@ -25,7 +25,13 @@ from fairtrial.serving.rollout import GuardrailStatus
 from fairtrial.spec.model_experiment import ExperimentConfig
 from fairtrial.spec.stages import Watch
 from fairtrial.stats.sequential.bernoulli import bernoulli_confidence_sequence
-from fairtrial.stats.sequential.change import TUNED_FOR, quantile_lower_bound, quantile_upper_bound, rate_change_log_e_value
+from fairtrial.stats.sequential.change import (
+    TUNED_FOR,
+    log_e_values_since,
+    quantile_lower_bound,
+    quantile_upper_bound,
+    rate_change_log_e_value,
+)
 from fairtrial.stats.sequential.confidence_sequences import Mixture, asymptotic_confidence_sequence
 
 KILL_FACTOR = 2.0
@@ -38,6 +44,7 @@ COUNTED = {"error": "errors", "timeout": "timeouts"}
 NOTHING = ModelCounts()
 
 Shares = Mapping[str, float]
+Side = Literal["greater", "less"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,18 +159,23 @@ class LiveMonitor:
 
     def as_json(self) -> dict[str, Any]:
         """The counts, to be added to those of others."""
-        return {"limits": self._limits, "models": {model: counts.as_json() for model, counts in self.counts.items()}}
+        return {**self._grid, "models": {model: counts.as_json() for model, counts in self.counts.items()}}
 
     def add(self, given: Mapping[str, Any]) -> None:
         """Add counts that another monitor of the same experiment wrote.
 
         Raises:
-            UsageError: They were counted against other latency limits.
+            UsageError: They were counted in other windows or against other latency limits.
         """
-        if list(given["limits"]) != self._limits:
-            raise UsageError(f"Counts must be of the same latency limits: {self._limits}, got {given['limits']}.")
-        for model, theirs in cast("Mapping[str, Mapping[str, Any]]", given["models"]).items():
-            self.counts.setdefault(model, ModelCounts()).add(ModelCounts.from_json(theirs))
+        theirs = {name: given.get(name) for name in self._grid}
+        if theirs != self._grid:
+            raise UsageError(f"Counts add when windows and latency limits are the same: {self._grid}, got {theirs}.")
+        for model, counts in cast("Mapping[str, Mapping[str, Any]]", given["models"]).items():
+            self.counts.setdefault(model, ModelCounts()).add(ModelCounts.from_json(counts))
+
+    @property
+    def _grid(self) -> dict[str, Any]:
+        return {"origin": self._origin, "window_seconds": self._seconds, "limits": self._limits}
 
     def check(self, now: dt.datetime, shares: Shares) -> WatchReading:
         """Read every guardrail.
@@ -187,7 +199,8 @@ class LiveMonitor:
         broken = self._broken(guard, model) if n else (0.0, "")
         log_e, reason = broken
         crossed = log_e >= -math.log(self.alpha)
-        kill = crossed and value is not None and guard.high is not None and value > KILL_FACTOR * guard.high
+        exact = guard.kind != "mean"  # the sequence of a mean promises nothing about few requests
+        kill = exact and crossed and value is not None and guard.high is not None and value > KILL_FACTOR * guard.high
         status: GuardrailStatus = "ok"
         if crossed and (kill or n >= self.watch.min_requests):
             status = "breach"
@@ -227,17 +240,19 @@ class LiveMonitor:
     def _broken(self, guard: Guard, model: str) -> tuple[float, str]:
         """The largest log e-value of a guardrail's tests, and what it says."""
         found: list[tuple[float, str]] = [(0.0, "")]
-        for end, alternative, word in ((guard.high, "greater", "above"), (guard.low, "less", "below")):
+        ends: tuple[tuple[float | None, Side, str], ...] = ((guard.high, "greater", "above"), (guard.low, "less", "below"))
+        for end, alternative, word in ends:
             if end is not None:
-                log_e = self._against_limit(guard, model, end, cast("Any", alternative))
-                found.append((log_e, f"{guard.metric} of {model} is {word} its limit {end:g}"))
+                log_e = self._against_limit(guard, model, end, alternative)
+                since = self._since(guard, model, end, alternative) if log_e >= -math.log(self.alpha) else ""
+                found.append((log_e, f"{guard.metric} of {model} is {word} its limit {end:g}{since}"))
         if guard.margin is not None:
             worse = self._worse_than_champion(guard, model, guard.margin)
             reason = f"{guard.metric} of {model} is worse than the champion's by more than {guard.margin:g}"
             found.append((-math.log(self.alpha) if worse else 0.0, reason))
         return max(found)
 
-    def _against_limit(self, guard: Guard, model: str, limit: float, alternative: Literal["greater", "less"]) -> float:
+    def _against_limit(self, guard: Guard, model: str, limit: float, alternative: Side) -> float:
         if guard.kind == "mean":
             return self._mean_against(guard.metric, model, limit, alternative)
         rate = 1.0 - guard.q if guard.kind == "quantile" else limit
@@ -248,11 +263,23 @@ class LiveMonitor:
             return math.inf if sum(events) < sum(trials) and alternative == "less" else 0.0
         return rate_change_log_e_value(events, trials, limit=rate, planned_windows=self.planned_windows, alternative=alternative)
 
-    def _mean_against(self, column: str, model: str, limit: float, alternative: Literal["greater", "less"]) -> float:
+    def _since(self, guard: Guard, model: str, limit: float, alternative: Side) -> str:
+        """What was counted since the rate most likely changed, in words: the value of the whole run may still lie within the limit."""
+        rate = 1.0 - guard.q if guard.kind == "quantile" else limit
+        if guard.kind == "mean" or not 0.0 < rate < 1.0:
+            return ""
+        events, trials = self._series(guard, model, limit)
+        logs = log_e_values_since(events, trials, limit=rate, alternative=alternative)
+        start = logs.size - 1 - int(np.argmax(logs[::-1]))  # the last of equals: windows without requests add nothing
+        what = {"error": "failed", "timeout": "timed out"}.get(guard.kind, f"took longer than {limit:g} ms")
+        begun = dt.datetime.fromtimestamp(self._origin + start * self._seconds, dt.UTC)
+        return f": since {begun:%Y-%m-%dT%H:%M}Z {sum(events[start:])} of {sum(trials[start:])} {what}"
+
+    def _mean_against(self, column: str, model: str, limit: float, alternative: Side) -> float:
         seen = self._of(model).mean_of(column)
         if seen.n < 2:
             return 0.0
-        if seen.variance <= 0.0:  # a column that never changes is what it is
+        if seen.variance <= 0.0:  # nothing to test by; many equal values beyond the limit are no sign of health
             beyond = seen.mean > limit if alternative == "greater" else seen.mean < limit
             return math.inf if beyond else 0.0
         sequence = asymptotic_confidence_sequence(
@@ -271,32 +298,27 @@ class LiveMonitor:
         champion = self.config.champion_model
         if champion not in self.counts:
             return False
-        level = self.alpha / 2.0
+        ours, theirs = self._bound(guard, champion, "less"), self._bound(guard, model, "greater")
+        return theirs > ours + margin
+
+    def _bound(self, guard: Guard, model: str, side: Side) -> float:
+        """A bound for every look, with half of alpha: the lower for `greater`, the upper for `less`; infinite where there is none."""
+        counts, alpha, lower = self._of(model), self.alpha / 2.0, side == "greater"
+        seen = counts.mean_of(guard.metric)
+        if not counts.n or (guard.kind == "mean" and seen.variance <= 0.0):
+            return -math.inf if lower else math.inf
         if guard.kind == "quantile":
-            ours, theirs = self._quantile_bounds(champion, guard.q, level), self._quantile_bounds(model, guard.q, level)
-        elif guard.kind == "mean":
-            ours, theirs = self._mean_bounds(guard.metric, champion, level), self._mean_bounds(guard.metric, model, level)
+            edges, at_or_below = counts.histogram()
+            bound = quantile_lower_bound if lower else quantile_upper_bound
+            return bound(edges, at_or_below, counts.n, q=guard.q, alpha=alpha)
+        if guard.kind == "mean":
+            sequence = asymptotic_confidence_sequence(
+                seen.mean, seen.variance, seen.n, mixture=Mixture(n_opt=TUNED_FOR), alpha=alpha, alternative=side
+            )
         else:
-            ours, theirs = self._rate_bounds(guard, champion, level), self._rate_bounds(guard, model, level)
-        return theirs[0] > ours[1] + margin
-
-    def _rate_bounds(self, guard: Guard, model: str, alpha: float) -> tuple[float, float]:
-        events, trials = self._series(guard, model)
-        sequence = bernoulli_confidence_sequence(sum(events), sum(trials), n_opt=TUNED_FOR, alpha=2.0 * alpha)
-        return float(sequence.low), float(sequence.high)
-
-    def _mean_bounds(self, column: str, model: str, alpha: float) -> tuple[float, float]:
-        seen = self._of(model).mean_of(column)
-        if seen.variance <= 0.0:
-            return -math.inf, math.inf
-        sequence = asymptotic_confidence_sequence(seen.mean, seen.variance, seen.n, mixture=Mixture(n_opt=TUNED_FOR), alpha=2.0 * alpha)
-        return float(sequence.low), float(sequence.high)
-
-    def _quantile_bounds(self, model: str, q: float, alpha: float) -> tuple[float, float]:
-        (edges, at_or_below), n = self._of(model).histogram(), self._of(model).n
-        if not n:
-            return -math.inf, math.inf
-        return quantile_lower_bound(edges, at_or_below, n, q=q, alpha=alpha), quantile_upper_bound(edges, at_or_below, n, q=q, alpha=alpha)
+            events = counts.total(COUNTED[guard.kind])
+            sequence = bernoulli_confidence_sequence(events, counts.n, n_opt=TUNED_FOR, alpha=alpha, alternative=side)
+        return float(sequence.low if lower else sequence.high)
 
     def _value(self, guard: Guard, model: str) -> float | None:
         counts = self._of(model)

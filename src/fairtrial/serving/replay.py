@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fairtrial.errors import UsageError
+from fairtrial.errors import DataError, UsageError
 from fairtrial.serving.live_guardrails import LiveMonitor, WatchReading
 from fairtrial.spec.model_experiment import ExperimentConfig
 from fairtrial.spec.stages import Watch
@@ -34,18 +34,16 @@ class Replayed:
     reading: WatchReading
 
 
+Rows = Sequence[Mapping[str, Any]]
+
+
 def replay(
-    rows: Sequence[Mapping[str, Any]],
-    config: ExperimentConfig,
-    watch: Watch,
-    *,
-    columns: Collection[str] = (),
-    check_seconds: float | None = None,
+    rows: Rows | Any, config: ExperimentConfig, watch: Watch, *, columns: Collection[str] = (), check_seconds: float | None = None
 ) -> Replayed:
     """Run the watch over logged predictions.
 
     Args:
-        rows: Rows of the prediction log, in any order.
+        rows: Rows of the prediction log, in any order: mappings, or a data frame.
         config: The experiment.
         watch: How it is watched.
         columns: Columns of the log that hold numbers.
@@ -53,29 +51,59 @@ def replay(
 
     Raises:
         UsageError: There are no rows.
+        DataError: A row lacks its time, model, latency, error or timeout.
     """
-    if not rows:
+    given: Any = rows
+    logged: Rows = given.to_dict("records") if hasattr(given, "to_dict") else given
+    if not logged:
         raise UsageError("A replay needs logged predictions, got none.")
     step = watch.check_seconds if check_seconds is None else check_seconds
-    timed = sorted(((_moment(row["timestamp"]), row) for row in rows), key=lambda pair: pair[0])
-    origin = timed[0][0]
+    timed = sorted((_Request.of(row) for row in logged), key=lambda request: request.at)
+    origin = _time(timed[0].at)
     monitor = LiveMonitor(config, watch, origin, columns)
-    shares = dict.fromkeys((config.champion_model, *config.challenger_models), 1.0)
-    due, checks = origin.timestamp() + step, 0
-    for moment, row in timed:
-        at = moment.timestamp()
-        if at >= due:
+    shares = config.traffic_allocation
+    due, checks = timed[0].at + step, 0
+    for request in timed:
+        if request.at >= due:
             checks += 1
-            reading = monitor.check(moment, shares)
+            reading = monitor.check(_time(request.at), shares)
             if reading.status == "breach":
-                return _stopped(reading, moment, checks)
-            due = at + step
-        monitor.observe(row["model_name"], at, float(row["latency_ms"]), error=bool(row["error"]), timeout=bool(row["timeout"]), values=row)
-    end = timed[-1][0]
+                return _stopped(reading, _time(request.at), checks)
+            due = request.at + step
+        monitor.observe(request.model, request.at, request.latency_ms, error=request.error, timeout=request.timeout, values=request.row)
+    end = _time(timed[-1].at)
     reading = monitor.check(end, shares)
     if reading.status == "breach":
         return _stopped(reading, end, checks + 1)
     return Replayed(stopped_at=None, metric=None, model=None, n=reading.requests, checks=checks + 1, reading=reading)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the watch sees of a logged prediction; `at` in seconds since 1970."""
+
+    at: float
+    model: str
+    latency_ms: float
+    error: bool
+    timeout: bool
+    row: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> _Request:
+        names = ("timestamp", "model_name", "latency_ms", "error", "timeout")
+        missing = [name for name in names if row.get(name) is None or row[name] != row[name]]  # NaN and NaT differ from themselves
+        if missing:
+            which = row.get("prediction_id")
+            raise DataError(f"Prediction {which!r} of the log lacks {missing}.", hint="A request whose fate is unknown cannot be judged.")
+        return cls(
+            _moment(row["timestamp"]).timestamp(),
+            str(row["model_name"]),
+            float(row["latency_ms"]),
+            bool(row["error"]),
+            bool(row["timeout"]),
+            {**row, "prediction": None} if row.get("fallback") else row,  # what another model answered says nothing of this one
+        )
 
 
 def _stopped(reading: WatchReading, at: dt.datetime, checks: int) -> Replayed:
@@ -86,3 +114,7 @@ def _stopped(reading: WatchReading, at: dt.datetime, checks: int) -> Replayed:
 def _moment(given: Any) -> dt.datetime:
     moment = given if isinstance(given, dt.datetime) else dt.datetime.fromisoformat(str(given))
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+
+
+def _time(at: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(at, dt.UTC)

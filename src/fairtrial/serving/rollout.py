@@ -24,7 +24,9 @@ GuardrailStatus = Literal["ok", "breach", "insufficient", "no_data"]
 ShadowGate = Literal["ok", "diverging", "inconclusive"]
 
 LAUNCHES = ("STRONG_LAUNCH", "LAUNCH")
-REFUSALS = ("ROLLBACK", "NO_LAUNCH")
+HARM = "ROLLBACK"
+"""A verdict that stops in any stage; those of `REFUSALS` stop where a verdict is waited for."""
+REFUSALS = (HARM, "NO_LAUNCH")
 LONGEST_HISTORY = 200
 
 
@@ -39,6 +41,7 @@ class Evidence:
         guardrail_reason: Of a breach, in a sentence.
         shadow: What the shadow's gate says; None without comparisons.
         verdict: The analysis' latest verdict; None when there is none.
+        epoch: Of the state that it was gathered for; None: of the one at hand.
     """
 
     requests: int = 0
@@ -47,6 +50,7 @@ class Evidence:
     guardrail_reason: str = ""
     shadow: ShadowGate | None = None
     verdict: str | None = None
+    epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +119,8 @@ def begin(stages: Sequence[Stage], *, now: dt.datetime, by: str, epoch: int = 1,
 def advance(state: RolloutState, stages: Sequence[Stage], evidence: Evidence, *, now: dt.datetime) -> RolloutState:
     """The state after a check: stopped by a breach, a stage further, or as it was.
 
+    A breach stops whatever is not stopped: a paused or completed rollout too, and one whose challengers have no traffic yet.
+
     Args:
         state: Before.
         stages: Of the spec.
@@ -124,12 +130,14 @@ def advance(state: RolloutState, stages: Sequence[Stage], evidence: Evidence, *,
     Returns:
         The state; the same object when nothing changed.
     """
-    if state.status in {"running", "paused"} and evidence.guardrails == "breach" and state.share > 0.0:
+    if evidence.epoch is not None and evidence.epoch != state.epoch:
+        return state
+    if evidence.guardrails == "breach":
         return stop(state, stages, evidence.guardrail_reason or "a guardrail is broken", now=now, by="guardrails")
     if state.status != "running":
         return state
     stage = stages[state.stage]
-    if stage.opens_by == "verdict" and evidence.verdict in REFUSALS:
+    if evidence.verdict == HARM or (stage.opens_by == "verdict" and evidence.verdict in REFUSALS):
         return stop(state, stages, f"the verdict is {evidence.verdict}", now=now, by="verdict")
     if waiting_for(state, stages, evidence, now=now):
         return state
@@ -167,7 +175,7 @@ def approve(state: RolloutState, stages: Sequence[Stage], evidence: Evidence, re
         UsageError: There is no reason.
     """
     _needs(state, ("running", "paused"), "approved")
-    if state.share > 0.0 and evidence.guardrails in {"breach", "no_data"}:
+    if evidence.guardrails == "breach" or (state.share > 0.0 and evidence.guardrails == "no_data"):
         raise ConflictError(f"A rollout goes on only while its guardrails are known to hold; they say {evidence.guardrails}.")
     return _next(replace(state, status="running"), stages, evidence, _reason(reason), now=now, by=by)
 
@@ -211,7 +219,7 @@ def restart(state: RolloutState, stages: Sequence[Stage], reason: str, *, now: d
     """
     _needs(state, ("stopped", "completed"), "restarted")
     again = begin(stages, now=now, by=by, epoch=state.epoch + 1, reason=_reason(reason))
-    return replace(again, history=(*state.history, *again.history)[-LONGEST_HISTORY:])
+    return replace(again, history=_kept((*state.history, *again.history)))
 
 
 def analysis_phase(state: RolloutState, guardrails: GuardrailStatus) -> Literal["pass", "fail", "inconclusive"]:
@@ -278,7 +286,16 @@ def _seen(stage: Stage, evidence: Evidence) -> int:
 
 def _noted(state: RolloutState, stage: Stage, what: str, reason: str, *, now: dt.datetime, by: str) -> RolloutState:
     event = Event(at=iso(now), what=what, stage=stage.name, share=state.share, reason=reason, by=by)
-    return replace(state, reason=reason, history=(*state.history, event)[-LONGEST_HISTORY:])
+    return replace(state, reason=reason, history=_kept((*state.history, event)))
+
+
+def _kept(history: tuple[Event, ...]) -> tuple[Event, ...]:
+    """The latest events, and the latest start, from which windows are counted."""
+    if len(history) <= LONGEST_HISTORY:
+        return history
+    start = max(place for place, event in enumerate(history) if event.what == "started")
+    recent = len(history) - LONGEST_HISTORY
+    return history[recent:] if start >= recent else (history[start], *history[recent + 1 :])
 
 
 def _needs(state: RolloutState, statuses: tuple[Status, ...], done: str) -> None:

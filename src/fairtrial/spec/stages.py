@@ -110,8 +110,8 @@ class Rollout(SpecModel):
         for before, after in pairwise(steps):
             if after.share < before.share:
                 raise ValueError(f"shares must not fall from stage to stage, got {before.share:g} then {after.share:g} at {after.name!r}")
-            if before.share < 0.25 and after.share == 1.0:
-                raise ValueError(f"no stage may jump to all traffic from less than a quarter, got {before.share:g} before {after.name!r}")
+            if before.share < 0.25 and after.share > 0.5:
+                raise ValueError(f"more than half of the traffic only after a quarter, got {before.share:g} before {after.name!r}")
         if steps[0].share > 0.25:
             raise ValueError(f"the first stage may give challengers a quarter of the traffic at most, got {steps[0].share:g}")
         return self

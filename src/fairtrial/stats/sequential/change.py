@@ -60,19 +60,37 @@ def rate_change_log_e_value(
     Raises:
         UsageError: Shapes differ, a count exceeds its trials, or a value lies outside its range.
     """
+    if planned_windows < 1:
+        raise UsageError(f"planned_windows must be 1 or more, got {planned_windows}.")
+    logs = log_e_values_since(counts, trials, limit=limit, alternative=alternative, n_opt=n_opt)[:planned_windows]
+    parts = np.append(logs, 0.0)
+    weights = np.append(np.ones(logs.size), float(planned_windows - logs.size))
+    return float(special.logsumexp(parts, b=weights)) - float(np.log(planned_windows))
+
+
+def log_e_values_since(
+    counts: ArrayLike, trials: ArrayLike, *, limit: float, alternative: Literal["greater", "less"] = "greater", n_opt: float = TUNED_FOR
+) -> Floats:
+    """Log E_k of all counts since each window began; where it is largest the rate most likely changed.
+
+    Args:
+        counts: Events by window in order of time, shape (k,), k >= 0.
+        trials: Trials by window, shape (k,).
+        limit: Rate allowed, in (0, 1).
+        alternative: `greater`: the limit is the largest rate allowed; `less`: the smallest.
+        n_opt: Trials at which the mixture is tightest.
+
+    Returns:
+        Log e-values, shape (k,).
+
+    Raises:
+        UsageError: Shapes differ, a count exceeds its trials, or a value lies outside its range.
+    """
     events, n = np.atleast_1d(np.asarray(counts, dtype=np.float64)), np.atleast_1d(np.asarray(trials, dtype=np.float64))
     if events.ndim != 1 or events.shape != n.shape:
         raise UsageError(f"Counts and trials must be two lists of one length, got shapes {events.shape} and {n.shape}.")
-    if planned_windows < 1:
-        raise UsageError(f"planned_windows must be 1 or more, got {planned_windows}.")
-    begun = min(events.size, planned_windows)
-    waiting = planned_windows - begun
-    since_events = np.cumsum(events[::-1])[::-1][:begun]
-    since_trials = np.cumsum(n[::-1])[::-1][:begun]
-    logs = bernoulli_log_e_value(since_events, since_trials, null=limit, n_opt=n_opt, alternative=alternative)
-    parts = np.append(logs, 0.0)
-    weights = np.append(np.ones(begun), float(waiting))
-    return float(special.logsumexp(parts, b=weights)) - float(np.log(planned_windows))
+    since_events, since_trials = (np.cumsum(series[::-1])[::-1] for series in (events, n))
+    return bernoulli_log_e_value(since_events, since_trials, null=limit, n_opt=n_opt, alternative=alternative)
 
 
 def quantile_lower_bound(edges: ArrayLike, at_or_below: ArrayLike, n: int, *, q: float, alpha: float, n_opt: float = TUNED_FOR) -> float:
