@@ -61,6 +61,7 @@ VERBS = {
     "serve": Verb("serve", "serve", "Start the service: REST API, OFREP, jobs, in one process."),
     "gateway": Verb("gateway", "gateway", "Route predictions to a champion and its challengers, watched."),
     "rollout": Verb("rollout", "rollout", "Show, stop, pause, resume, approve or restart the rollout of a model."),
+    "monitor": Verb("monitor", "monitor", "Read the guardrails of a model experiment; stop it when one is broken."),
     "replay": Verb("rollout", "replay", "Run the guardrails of a model experiment over logged traffic."),
     "db": Verb("database", "db", "Make, renew, check or take back the service's tables."),
     "load": Verb("load", "load", "Load profiles, touchpoints or conversions into the service's database."),

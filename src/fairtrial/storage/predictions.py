@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import RowMapping, case, func, select
@@ -156,3 +157,32 @@ def count_comparisons(session: Session, experiment: str, challenger: str | None 
 
 def _sum(condition: Any) -> Any:
     return func.sum(case((condition, 1), else_=0))
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRequest:
+    """What the watch over guardrails needs of a stored prediction."""
+
+    model_name: str
+    timestamp: dt.datetime
+    latency_ms: float
+    error: bool
+    timeout: bool
+    fallback: bool
+    prediction: Any
+    segments: Mapping[str, Any]
+
+
+def read_requests(session: Session, experiment: str, start: dt.datetime) -> Iterator[LoggedRequest]:
+    """Predictions of an experiment since a moment, by time, read as they are walked."""
+    row = PredictionRow
+    asked = (
+        select(row.model_name, row.timestamp, row.latency_ms, row.error, row.timeout, row.fallback, row.prediction, row.features)
+        .where(row.experiment == experiment, row.timestamp >= start)
+        .order_by(row.timestamp)
+    )
+    for model, timestamp, latency, error, timeout, fallback, prediction, features in session.execute(
+        asked.execution_options(yield_per=AT_ONCE)
+    ):
+        answer = None if prediction is None else json.loads(prediction)
+        yield LoggedRequest(model, timestamp, latency, error, timeout, fallback, answer, json.loads(features)["segments"])

@@ -15,6 +15,7 @@ from fairtrial.service.jobs.catalog_guardrails import watch_catalog
 from fairtrial.service.jobs.guardrails import check_guardrails
 from fairtrial.service.jobs.journeys import REPROCESS_DAYS, Domain, daily_aggregates, silence_alerts
 from fairtrial.service.jobs.nightly import Guard, Reporting, make_report
+from fairtrial.service.models.monitor import check_all
 from fairtrial.service.notifications.alerts import Audience, Severity, send_digest, send_missing
 from fairtrial.service.privacy.retention import apply_retention
 from fairtrial.service.settings import Settings
@@ -173,6 +174,10 @@ def _journey_alerts(work: Work) -> dict[str, Any]:
     )
 
 
+def _models(work: Work) -> dict[str, Any]:
+    return check_all(work.database, now=work.now, audience=work.audience, guard=work.guard)
+
+
 def _scan(work: Work) -> dict[str, Any]:
     return run_scan(work.database, as_of=work.as_of, now=work.now, audience=work.audience, guard=work.guard)
 
@@ -199,6 +204,7 @@ TASKS: Mapping[str, Task] = {
             every=True,
             summary="Guardrails of the catalog, as often as each asks.",
         ),
+        Task(name="monitor", cron="*/5 * * * *", run=_models, summary="Guardrails of model experiments."),
         Task(name="run-alerts", cron="0 * * * *", run=_alerts, summary="Sends alerts to targets that have not got them."),
         Task(name="alert-daily-digest", cron="0 9 * * *", run=_digest, summary="One message with the alerts of a day."),
         Task(name="interaction-scan", cron="0 3 * * mon", run=_scan, summary="Experiments that disturb each other."),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from sqlalchemy.orm import Session
 
-from fairtrial.errors import UnknownNameError, UsageError
+from fairtrial.analysis import ExperimentAnalyzer
+from fairtrial.errors import NotEnoughDataError, UnknownNameError, UsageError
 from fairtrial.service.models.control import served_of, shown, state_of, tally_of, watched
+from fairtrial.service.models.monitor import frame_of, stored_watch, windowed
 from fairtrial.service.models.schemas import AnalysisIn, AnalysisOut, MetricIn, ModelExperimentOut, Phase, ShadowOut
 from fairtrial.serving.rollout import analysis_phase
 from fairtrial.stats.exact import binomial_exact_p
 from fairtrial.storage.deployments import get_deployment
+from fairtrial.storage.predictions import read_predictions
 
 FEWEST = 200
 """Requests below which a rate says nothing good."""
@@ -39,6 +43,37 @@ def shadow(session: Session, name: str, challenger: str | None) -> ShadowOut:
         raise UnknownNameError.among("challenger", challenger, served.config.challenger_models)
     tally = tally_of(session, served, challenger)
     return ShadowOut.model_validate(tally.summary(limit=served.serving.shadow.limit))
+
+
+def report(session: Session, name: str, start: dt.datetime | None, end: dt.datetime | None, *, now: dt.datetime) -> dict[str, Any]:
+    """The report of the predictions in [start, end): what `ExperimentAnalyzer.generate_report` says of them.
+
+    Raises:
+        UnknownNameError: There is no such experiment.
+        UsageError: The moments are in the wrong order.
+        DataError: The log cannot answer.
+    """
+    row = get_deployment(session, name)
+    served = served_of(row)
+    first, last = start or row.created_at, end or now
+    if last <= first:
+        raise UsageError(f"end must come after start, got {first.isoformat()} and {last.isoformat()}.")
+    rows = read_predictions(session, name, first, last)
+    if not rows:
+        raise NotEnoughDataError(f"There is no prediction of {name!r} from {first.isoformat()} to {last.isoformat()}.")
+    return ExperimentAnalyzer(served.config).generate_report(frame_of(rows), start_date=first, end_date=last)
+
+
+def guardrails(session: Session, name: str, *, now: dt.datetime, minutes: float) -> dict[str, Any]:
+    """The guardrails on the latest rows (ML-17), and on all of this epoch with one error rate (`watch`).
+
+    Raises:
+        UnknownNameError: There is no such experiment.
+    """
+    row = get_deployment(session, name)
+    served, state = served_of(row), state_of(row)
+    latest = windowed(session, served, now=now, minutes=minutes)
+    return {**latest, "watch": stored_watch(session, served, state, now=now).as_json()}
 
 
 def analyse(session: Session, body: AnalysisIn, *, now: dt.datetime) -> AnalysisOut:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated, Any
 
+from fastapi import APIRouter, Query
+
+from fairtrial.service.bodies import Time
 from fairtrial.service.dependencies import AsAnalyst, AsDeveloper, AsViewer, DbRead, DbWrite, Now, State
 from fairtrial.service.models import control, predict, reading
 from fairtrial.service.models.schemas import (
     AnalysisIn,
     AnalysisOut,
+    GuardrailsOut,
     LabelsIn,
     LabelsOut,
     ModelExperimentIn,
@@ -17,9 +21,12 @@ from fairtrial.service.models.schemas import (
     PredictIn,
     PredictOut,
     ReasonIn,
+    ReportOut,
     ShadowOut,
     StoppedOut,
 )
+
+Minutes = Annotated[float, Query(gt=0, le=60)]
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -63,6 +70,20 @@ def label_predictions(db: DbWrite, actor: AsDeveloper, now: Now, name: str, body
     """What turned out to be true of predictions, by their ids (ML-26)."""
     del actor
     return predict.keep_labels(db, name, body, now=now)
+
+
+@router.get("/{name}/report", response_model=ReportOut)
+def report(db: DbRead, actor: AsViewer, now: Now, name: str, start: Time | None = None, end: Time | None = None) -> dict[str, Any]:
+    """Champion against challengers on the predictions of [start, end), with verdict and rollout plan (ML-15, ML-36)."""
+    del actor
+    return reading.report(db, name, start, end, now=now)
+
+
+@router.get("/{name}/guardrails", response_model=GuardrailsOut)
+def guardrails(db: DbRead, actor: AsViewer, now: Now, name: str, minutes: Minutes = 15.0) -> dict[str, Any]:
+    """Guardrails on the latest rows, and on all of this run with one error rate (ML-17, ML-36)."""
+    del actor
+    return reading.guardrails(db, name, now=now, minutes=minutes)
 
 
 @router.get("/{name}/shadow", response_model=ShadowOut)

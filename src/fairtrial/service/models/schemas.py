@@ -125,6 +125,43 @@ class ShadowOut(BaseModel):
     """By the interval that holds at every look, failures of the challenger counted too."""
 
 
+class ReportOut(BaseModel):
+    """The report of a model experiment (ML-15); more fields come with it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    experiment_name: str
+    duration_days: float | int
+    total_samples: int
+    champion_samples: int
+    challenger_samples: int
+    primary_metric: dict[str, Any]
+    decision: Literal["ROLLOUT_CHALLENGER", "KEEP_CHAMPION", "INCONCLUSIVE"]
+    reason: str
+    verdict: str | None
+    state: str
+    planned: dict[str, int] | None
+    srm: dict[str, Any]
+    label_coverage: dict[str, float | None] | None
+    rollout_plan: dict[str, Any]
+
+
+class GuardrailsOut(BaseModel):
+    """Guardrails on the latest rows, and on the whole run."""
+
+    model_config = ConfigDict(extra="allow")
+
+    has_violations: bool
+    has_unknown: bool
+    """Whether anything is neither kept nor broken."""
+    violations: list[dict[str, Any]]
+    metrics: dict[str, dict[str, Any]]
+    should_stop: bool
+    """Three windows of one metric within an hour, or one far beyond its limit."""
+    watch: dict[str, Any]
+    """The tests that may be read at any moment, with one error rate for the run."""
+
+
 class MetricIn(Body):
     """A rate to be judged against its limit."""
 
