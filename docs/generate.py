@@ -36,6 +36,8 @@ from fairtrial.spec import (
     plan,
     quasi,
     segments,
+    serving,
+    stages,
 )
 from fairtrial.warehouse import result_rows
 
@@ -96,6 +98,15 @@ MODELS: dict[str, type[BaseModel]] = {
         quasi.SyntheticControlDesign,
         quasi.IvDesign,
         quasi.InterruptedSeriesDesign,
+        serving.Serving,
+        serving.Endpoint,
+        serving.Identity,
+        serving.Reading,
+        serving.Features,
+        serving.Shadow,
+        stages.Rollout,
+        stages.Stage,
+        stages.Watch,
     )
 }
 """Every part of a spec; a test walks the models and misses none."""
@@ -150,6 +161,14 @@ LINKS = {
     "DidDesign": ("did", "spec.md#kind-did"),
     "RddDesign": ("rdd", "spec.md#kind-rdd"),
     "SyntheticControlDesign": ("synthetic_control", "spec.md#kind-synthetic_control"),
+    "Endpoint": ("endpoint", "spec.md#where-a-model-answers"),
+    "Identity": ("identity", "spec.md#who-a-request-is-for"),
+    "Reading": ("reading", "spec.md#what-of-an-answer-is-the-prediction"),
+    "Features": ("features", "spec.md#what-is-logged"),
+    "Shadow": ("shadow", "spec.md#the-shadow"),
+    "Rollout": ("rollout", "spec.md#stages-of-a-rollout"),
+    "Stage": ("stage", "spec.md#a-stage"),
+    "Watch": ("watch", "spec.md#the-watch"),
     "IvDesign": ("iv", "spec.md#kind-iv"),
     "InterruptedSeriesDesign": ("interrupted_series", "spec.md#kind-interrupted_series"),
 }

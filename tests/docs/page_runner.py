@@ -27,7 +27,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -88,10 +88,15 @@ class Shell:
     code: int = 0
     started: list[subprocess.Popen[str]] = field(default_factory=list["subprocess.Popen[str]"])
 
+    def here(self, text: str) -> str:
+        """A text of the page with what stands for it on this machine."""
+        for shown, real in self.replace.items():
+            text = text.replace(shown, real)
+        return text
+
     def run(self, command: str) -> str:
         """What the command prints; talk about steps is left out."""
-        for shown, real in self.replace.items():
-            command = command.replace(shown, real)
+        command = self.here(command)
         words = shlex.split(command, comments=True)
         if words[-1] == "&":
             return self._start(words[1:-1])
@@ -253,7 +258,7 @@ def run_block(block: Block, shell: Shell, names: dict[str, Any]) -> int:
     if block.language == "console":
         return _run_console(block, shell)
     if block.language == "python":
-        _run_python(block, names)
+        _run_python(replace(block, text=shell.here(block.text)), names)
         return 1
     if block.language == "yaml":
         parse_spec({**BASE, **yaml.safe_load(block.text)}, what=f"part of a spec at {block.place}")

@@ -57,6 +57,7 @@ class Scene:
     async def gateway(self, raw, **options):
         database = open_database(self.url)
         upgrade(database)
+        options = {"hash_key": "a secret of the operator", **options}
         app = build_gateway(parse_model_experiment(raw), database, self.folder, **options)
         await app._open()
         try:

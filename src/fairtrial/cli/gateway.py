@@ -36,7 +36,8 @@ def gateway(
     opened = open_database(settings.database_url.get_secret_value())
     try:
         upgrade(opened)
-        app = build_gateway(served, opened, log, targets=tuple(sorted(settings.alert_targets)))
+        targets = tuple(sorted(settings.alert_targets))
+        app = build_gateway(served, opened, log, targets=targets, hash_key=settings.hash_key.get_secret_value())
         config = uvicorn.Config(
             app, log_config=None, access_log=False, timeout_graceful_shutdown=30, server_header=False, date_header=False, lifespan="on"
         )

@@ -32,6 +32,7 @@ def build_gateway(
     folder: str | Path,
     *,
     targets: tuple[str, ...] = (),
+    hash_key: str = "",
     clock: Callable[[], dt.datetime] = _utc_now,
 ) -> GatewayApp:
     """A gateway, not yet open.
@@ -41,6 +42,7 @@ def build_gateway(
         database: Open, its tables up to date; the caller closes it.
         folder: Of the prediction log.
         targets: Names of the alert targets.
+        hash_key: Secret of hashed features.
         clock: The time.
 
     Raises:
@@ -49,7 +51,7 @@ def build_gateway(
     """
     config, serving = served.config, served.serving
     place = Path(folder)
-    features = feature_log(serving.features)
+    features = feature_log(serving.features, hash_key)
     predictions = PredictionLog(place, config.name)
     shadow_log = PredictionLog(place / SHADOW_FOLDER, config.name, owner=predictions.owner)
     mirror = Mirror(serving.shadow, Upstream(serving.models, serving.reading), shadow_log)

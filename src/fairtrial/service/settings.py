@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     warehouse: str = ""
     """Address of the warehouse, such as `duckdb:////data/warehouse.duckdb`: `POST /configs/{name}/analysis` reads an experiment's
     units from its table of that name, and writes results into it when asked."""
+    hash_key: SecretStr = SecretStr("")
+    """Secret of the features that a model experiment logs as a hash, 16 to 64 bytes; `fairtrial gateway` reads it too."""
     scheduler: bool = True
     """Run the jobs in this process: nightly report, checks, alerts, delivery. Turn it off where cron does, or another process."""
     alert_targets: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])

@@ -83,18 +83,13 @@ class FeatureLog:
         return hashlib.blake2b(text, key=self.key, digest_size=16).hexdigest()
 
 
-HASH_KEY = "FAIRTRIAL_HASH_KEY"
-"""Environment variable with the secret of hashed features."""
-
-
-def feature_log(given: Features) -> FeatureLog:
-    """What the spec says of features, with the secret of the environment.
+def feature_log(given: Features, key: str) -> FeatureLog:
+    """What the spec says of features, with the operator's secret.
 
     Raises:
         UsageError: Features are to be hashed and there is no secret.
     """
-    key = os.environ.get(HASH_KEY, "").encode() if given.hashed else b""
-    return FeatureLog(allow=given.allow, hashed=given.hashed, segments=given.segments, key=key)
+    return FeatureLog(allow=given.allow, hashed=given.hashed, segments=given.segments, key=key.encode() if given.hashed else b"")
 
 
 def iso(moment: dt.datetime) -> str:

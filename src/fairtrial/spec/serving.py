@@ -127,10 +127,15 @@ class Serving(SpecModel):
     seed: int = 42
     """Seed of the routing hash."""
     identity: Identity = Identity()
+    """Who a request is for."""
     reading: Reading = Reading()
+    """What of an answer is the prediction."""
     features: Features = Features()
+    """What of a request is logged."""
     shadow: Shadow = Shadow()
+    """Challengers that answer without being heard."""
     rollout: Rollout = Rollout()
+    """Stages, and the watch over them."""
     timeout_seconds: Seconds = 1.0
     """How long a challenger may take before the champion answers in its place."""
     champion_timeout_seconds: Seconds = 30.0

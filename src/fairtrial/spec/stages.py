@@ -27,7 +27,10 @@ class Stage(SpecModel):
     """One stage: how much traffic challengers get, and what must be seen before the next."""
 
     name: Name
+    """Its name, of its own among the stages."""
     kind: StageKind
+    """`offline`: nothing runs; `shadow`: challengers answer unheard; `canary`, `ab`, `ramp`: they answer their share; `holdback`: the
+    last one, which keeps some traffic with the champion."""
     share: Share = 0.0
     """Share of the traffic that challengers get together; 0 offline and in the shadow."""
     min_minutes: Annotated[float, Field(ge=0, le=525_600)] = 5.0
@@ -93,6 +96,7 @@ class Rollout(SpecModel):
     stages: tuple[Stage, ...] | Literal["ladder", "canary"] = "ladder"
     """A list of stages, or one of the two ladders that ship."""
     watch: Watch = Watch()
+    """How guardrails are watched."""
 
     @property
     def steps(self) -> tuple[Stage, ...]:

@@ -30,7 +30,7 @@ def router_of(served: ModelExperiment, state: RolloutState) -> TrafficRouter:
     return router
 
 
-def predict(database: Database, name: str, body: PredictIn, *, now: dt.datetime) -> PredictOut:
+def predict(database: Database, name: str, body: PredictIn, *, now: dt.datetime, hash_key: str) -> PredictOut:
     """Ask the model of a user and store the prediction.
 
     Args:
@@ -38,6 +38,7 @@ def predict(database: Database, name: str, body: PredictIn, *, now: dt.datetime)
         name: Of the experiment.
         body: Who, and with which features.
         now: The moment.
+        hash_key: Secret of hashed features.
 
     Raises:
         UnknownNameError: There is no such experiment.
@@ -54,7 +55,7 @@ def predict(database: Database, name: str, body: PredictIn, *, now: dt.datetime)
         decision = router.assign_random_variant(body.session_id)
     else:
         raise UsageError("A prediction is for somebody: user_id or session_id must be given, got neither.")
-    features = feature_log(served.serving.features)
+    features = feature_log(served.serving.features, hash_key)
     event = PredictionEvent(
         experiment=name,
         assignment_id=decision.assignment_id,

@@ -62,7 +62,7 @@ def read_model_experiment(db: DbRead, actor: AsViewer, name: str) -> ModelExperi
 def make_prediction(state: State, actor: AsDeveloper, now: Now, name: str, body: PredictIn) -> PredictOut:
     """A prediction by the model of the user; the champion answers for a challenger that fails (ML-36)."""
     del actor
-    return predict.predict(state.database, name, body, now=now)
+    return predict.predict(state.database, name, body, now=now, hash_key=state.settings.hash_key.get_secret_value())
 
 
 @router.post("/{name}/labels", response_model=LabelsOut)
