@@ -438,6 +438,14 @@ def test_text_labels_need_a_word_for_1() -> None:
     assert named.calculate_metrics(frame)[CHAMPION]["primary_metric"] is not None
 
 
+def test_numbers_that_a_table_holds_as_text_are_numbers() -> None:
+    """ML-12: a column of predictions holds labels or numbers, so a database may keep both as text."""
+    frame = log({CHAMPION: (500, 50), CHALLENGER: (500, 60)}).assign(prediction=np.linspace(0, 1, 1_000))
+    text = frame.assign(prediction=frame["prediction"].astype(str), outcome=frame["outcome"].astype(int).astype(str))
+    analyzer = ExperimentAnalyzer(config("recall", share=0.5, secondary_metrics=["brier"]))
+    assert analyzer.calculate_metrics(text) == analyzer.calculate_metrics(frame)
+
+
 def test_logs_that_cannot_answer_say_why() -> None:
     """ML-12: bad input."""
     analyzer = ExperimentAnalyzer(config(share=0.5))

@@ -187,7 +187,7 @@ def read_log(
         UsageError: A column is missing or is of the wrong kind.
         DataError: No row is left.
     """
-    rows = _with_models(frame, config)
+    rows = _with_numbers(_with_models(frame, config), options)
     findings: list[Finding] = []
     rows = _once_each(rows, findings)
     rows, times, first, last = _within(rows, start, end)
@@ -230,6 +230,16 @@ def _with_models(frame: Any, config: ExperimentConfig) -> Any:
         if "variant" not in rows.columns or len(config.challenger_models) > 1:
             raise UnknownNameError.among("column of the log", "model_name", [str(name) for name in rows.columns])
         rows = rows.assign(model_name=rows["variant"].map({"champion": config.champion_model, "challenger": config.challenger_models[0]}))
+    return rows
+
+
+def _with_numbers(rows: Any, options: ModelOptions) -> Any:
+    """Predictions and outcomes that a table holds as text, as the numbers they are; labels stay."""
+    for name in ("prediction", "outcome"):
+        if options.positive_label is None and name in rows.columns and _is_text(rows[name]):
+            numbers = pd.to_numeric(rows[name], errors="coerce")
+            if numbers.notna().sum() == rows[name].notna().sum():
+                rows = rows.assign(**{name: numbers})
     return rows
 
 
@@ -326,7 +336,7 @@ def micros_of(column: Any) -> NDArray[np.int64]:
         DataError: A value is no time, or is missing.
     """
     try:
-        parsed = pd.to_datetime(column, utc=True, format="ISO8601" if column.dtype == object else None)
+        parsed = pd.to_datetime(column, utc=True, format=None if pd.api.types.is_datetime64_any_dtype(column) else "ISO8601")
     except (ValueError, TypeError) as error:
         raise DataError(f"Column {column.name!r} must hold times, ISO 8601: {error.args[0]}", code="bad_value") from error
     if parsed.isna().any():
