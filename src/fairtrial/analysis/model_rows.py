@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairtrial.analysis.model_options import ModelOptions
 from fairtrial.diagnostics import Finding
 from fairtrial.errors import DataError, UnknownNameError, UsageError
 from fairtrial.spec.model_experiment import ExperimentConfig
-from fairtrial.spec.plan import Correction, Method
 
 pd: Any = import_module("pandas")
 
@@ -25,50 +25,6 @@ TIME_OF_DAY = "time_of_day"
 
 QUARTERS = ("night", "morning", "afternoon", "evening")
 """Its levels: six hours each, from midnight."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelOptions:
-    """How a model experiment is analysed, beside what its config says.
-
-    Attributes:
-        threshold: Score from which a prediction counts as positive.
-        positive_label: The label that means 1, where predictions and outcomes are text.
-        false_positive_cost: What a false alarm costs, for the metric `cost`.
-        false_negative_cost: What a missed positive costs.
-        segments: Columns known at a user's first prediction (segment, device), or `time_of_day`.
-        method: `fixed`, or a plan that may be looked at more than once.
-        correction: Over several challengers on the primary metric; `dunnett` and `holm` keep the family-wise error.
-        secondary_correction: Over secondary metrics and challengers.
-        baseline: The primary rate expected at planning; the plan is then complete when every arm has the size
-            that it calls for, too.
-        new_users: Column that says who is new (true, or a first visit within the experiment); only they count.
-        washout_days: Predictions of so many first days of the experiment do not count.
-        resamples: Of the bootstrap of curves.
-        seed: Of the same.
-    """
-
-    threshold: float = 0.5
-    positive_label: str | None = None
-    false_positive_cost: float = 1.0
-    false_negative_cost: float = 1.0
-    segments: tuple[str, ...] = ()
-    method: Method = "fixed"
-    correction: Correction = "holm"
-    secondary_correction: Correction = "benjamini-hochberg"
-    baseline: float | None = None
-    new_users: str | None = None
-    washout_days: float = 0.0
-    resamples: int = 1_000
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if not np.isfinite(self.threshold):
-            raise UsageError(f"threshold must be a finite score, got {self.threshold}.")
-        if min(self.false_positive_cost, self.false_negative_cost) < 0.0:
-            raise UsageError(f"Costs must be >= 0, got {self.false_positive_cost} and {self.false_negative_cost}.")
-        if not self.washout_days >= 0.0:
-            raise UsageError(f"washout_days must be >= 0, got {self.washout_days}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -191,6 +147,7 @@ def read_log(
     findings: list[Finding] = []
     rows = _once_each(rows, findings)
     rows, times, first, last = _within(rows, start, end)
+    rows, times = _randomised(rows, times, findings)
     if options.washout_days:
         rows, times = _after_washout(rows, times, first, options.washout_days, findings)
     if options.new_users is not None:
@@ -276,6 +233,44 @@ def _within(
     # The last prediction belongs to a run whose end nobody gave, also on a whole number of days.
     inside = (times >= _micros(first)) & ((times < _micros(last)) if end is not None else True)
     return rows[inside].reset_index(drop=True), times[inside], first, last
+
+
+def _randomised(rows: Any, times: NDArray[np.int64] | None, findings: list[Finding]) -> tuple[Any, NDArray[np.int64] | None]:
+    """Rows whose model was drawn: with a propensity of 1 (after a stop, say) there was nothing to draw."""
+    if "propensity" not in rows.columns:
+        return rows, times
+    drawn = ~(pd.to_numeric(rows["propensity"]).to_numpy(dtype=np.float64, na_value=np.nan) >= 1.0)
+    if not drawn.all():
+        findings.append(
+            Finding(
+                code="not_randomised",
+                severity="info",
+                message=f"{int((~drawn).sum()):,} predictions have a propensity of 1: nothing was drawn, and they were left out.",
+                action="Nothing, if the experiment was stopped or had not begun.",
+                numbers={"rows": int((~drawn).sum())},
+            )
+        )
+    rows = rows[drawn].reset_index(drop=True)
+    _check_allocation_is_constant(rows, findings)
+    return rows, None if times is None else times[drawn]
+
+
+def _check_allocation_is_constant(rows: Any, findings: list[Finding]) -> None:
+    """Whether shares of traffic changed within the rows."""
+    shares = pd.to_numeric(rows["propensity"]).round(6)
+    for model, seen in shares.groupby(rows["model_name"]):
+        distinct = sorted(seen.dropna().unique().tolist())
+        if len(distinct) > 1:
+            findings.append(
+                Finding(
+                    code="allocation_changed",
+                    severity="critical",
+                    message=f"The share of {model} changed within the run, from {distinct[0]:.2%} to {distinct[-1]:.2%} at the ends.",
+                    action="Users of the arms come from different times: report each stage by itself, with its own dates.",
+                    arm=str(model),
+                    numbers={"least": distinct[0], "most": distinct[-1]},
+                )
+            )
 
 
 def _after_washout(
