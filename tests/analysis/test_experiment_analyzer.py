@@ -224,6 +224,8 @@ def test_rates_of_labelled_cases_have_their_own_denominators() -> None:
     assert (report["primary_metric"]["n_champion"], report["primary_metric"]["kind"]) == (100, "proportion")
     assert report["prevalence"] == {"champion": close(0.1), "challenger": close(0.1), "p_value": close(1.0)}
     assert report["state"] == "valid"
+    # Recall of 80% is planned in positives, of whom one user in ten is one.
+    assert report["planned"] == dict.fromkeys((CHAMPION, CHALLENGER), 10 * calculate_sample_size(0.8, 0.1))
     strict = ExperimentAnalyzer(own, options=ModelOptions(threshold=0.8)).calculate_metrics(frame)[CHAMPION]
     assert strict["secondary_metrics"]["false_positive_rate"] == 0.0
 

@@ -260,7 +260,7 @@ def _planned(parts: ReportParts) -> dict[str, int] | None:
     metric = parts.units.metrics[card.primary]
     if rate is not None and metric.kind == "rate" and not parts.units.repeated:
         try:
-            return planned_sizes(config, rate)
+            return planned_sizes(config, rate, parts.units.counted)
         except UsageError:
             pass
     declared = {arm.key: arm.planned_n for arm in card.arms if arm.planned_n is not None}

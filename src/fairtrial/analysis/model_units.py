@@ -44,6 +44,7 @@ class UnitReading:
         unit: Which unit each prediction belongs to, shape (predictions,).
         unit_model: Model of each unit, shape (units,).
         repeated: Whether a user has more than one prediction.
+        counted: Share of users whom the primary metric is about (users with a labelled positive, of recall), in (0, 1].
         quantiles: Guardrails on a quantile that a plan of several looks reads as the share beyond their limit: the quantile.
     """
 
@@ -53,6 +54,7 @@ class UnitReading:
     unit: NDArray[np.intp]
     unit_model: NDArray[np.object_]
     repeated: bool
+    counted: float
     quantiles: Mapping[str, MetricRows]
 
 
@@ -86,7 +88,8 @@ def read_units_of(rows: LogRows, config: ExperimentConfig) -> UnitReading:
         columns, kind = _columns(spec, metrics[spec.key], config, collapse, place)
         table |= columns
         written.append(form | kind)
-    spec = _spec(base, config, rows, written)
+    counted = float((collapse.sums(metrics[base.primary.key].denominator) > 0.0).mean())
+    spec = _spec(base, config, rows, written, counted)
     found = UnitReading(
         spec=spec,
         reading=_read(pd.DataFrame(table), spec, failed),
@@ -94,6 +97,7 @@ def read_units_of(rows: LogRows, config: ExperimentConfig) -> UnitReading:
         unit=unit,
         unit_model=rows.model[first],
         repeated=repeated,
+        counted=counted,
         quantiles=quantiles,
     )
     return replace(found, reading=_mended(found, rows))
@@ -212,13 +216,15 @@ def _segment_columns(rows: LogRows, first: Booleans) -> dict[str, Any]:
     return columns
 
 
-def _spec(base: ExperimentSpec, config: ExperimentConfig, rows: LogRows, metrics: Sequence[Mapping[str, object]]) -> ExperimentSpec:
+def _spec(
+    base: ExperimentSpec, config: ExperimentConfig, rows: LogRows, metrics: Sequence[Mapping[str, object]], counted: float
+) -> ExperimentSpec:
     options = rows.options
     raw = base.model_dump(mode="json", exclude_defaults=True)
     plan: dict[str, object] = {**raw["plan"], "method": options.method, "correction": options.correction}
     plan["secondary_correction"] = options.secondary_correction
     if options.baseline is not None:
-        sizes = planned_sizes(config, options.baseline)
+        sizes = planned_sizes(config, options.baseline, counted)
         wanted = max(math.ceil(n / config.traffic_allocation[model]) for model, n in sizes.items() if n)
         plan["sample_size"] = max(int(raw["plan"]["sample_size"]), wanted)
         plan["baseline"] = options.baseline
@@ -231,8 +237,16 @@ def _spec(base: ExperimentSpec, config: ExperimentConfig, rows: LogRows, metrics
     return validated(ExperimentSpec, raw | more, what=f"model experiment {config.name!r}")
 
 
-def planned_sizes(config: ExperimentConfig, baseline: float) -> dict[str, int]:
+def planned_sizes(config: ExperimentConfig, baseline: float, counted: float) -> dict[str, int]:
     """Users per model that the plan calls for at a champion's rate; models without traffic are left out.
+
+    Args:
+        config: The experiment.
+        baseline: The primary rate under the champion, in (0, 1).
+        counted: Share of users whom the metric is about: a rate of recall is planned in positives, and users are more.
+
+    Returns:
+        What the rate and the effect call for, `min_sample_size` at least.
 
     Raises:
         UsageError: The rate or the one to detect lies outside (0, 1).
@@ -240,9 +254,10 @@ def planned_sizes(config: ExperimentConfig, baseline: float) -> dict[str, int]:
     shares = {model: float(share) for model, share in config.traffic_allocation.items() if share > 0}
     falling = config.directions.get(config.primary_metric) == "decrease"
     mde = -config.minimum_detectable_effect if falling else config.minimum_detectable_effect
-    return calculate_sample_size_by_arm(
+    sizes = calculate_sample_size_by_arm(
         baseline, mde, config.significance_level, config.power, allocation=shares, control=config.champion_model
     )
+    return {model: max(math.ceil(n / counted - 1e-9), config.min_sample_size) for model, n in sizes.items()}
 
 
 def _read(frame: Any, spec: ExperimentSpec, failed: Mapping[str, Unavailable]) -> Reading:
