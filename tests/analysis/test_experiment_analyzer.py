@@ -383,6 +383,15 @@ def test_a_sequential_plan_may_decide_early() -> None:
     assert (decided["verdict"], decided["error_control"]) == ("LAUNCH", "always_valid")
 
 
+def test_a_bayesian_plan_has_no_p_value_to_report() -> None:
+    """ML-28, V.b: credible intervals; what stands in the reason is the chance to win."""
+    frame = log({CHAMPION: (4_000, 600), CHALLENGER: (4_000, 760)})
+    report = ExperimentAnalyzer(config(share=0.5), options=ModelOptions(method="bayesian")).generate_report(frame)
+    assert (report["decision"], report["primary_metric"]["p_value"]) == ("ROLLOUT_CHALLENGER", None)
+    assert report["reason"].startswith("Challenger significantly better (chance to win 100.0%")
+    assert report["error_control"] == "bayesian"
+
+
 def test_a_quantile_guardrail_is_watched_as_the_share_beyond_its_limit() -> None:
     """ML-28: p95 <= 200 is a share above 200 of at most 5%, which may be looked at more than once."""
     frame = log({CHAMPION: (8_000, 1_200), CHALLENGER: (8_000, 1_520)})
