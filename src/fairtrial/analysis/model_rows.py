@@ -316,7 +316,7 @@ def _due(rows: Any, times: NDArray[np.int64] | None, end: dt.datetime | None, da
     """Whether the label window has passed at the end; labels that came later than it do not count."""
     moments = _timed(times, "label_window_days")
     due = moments + days * _DAY <= _micros(_known(end))
-    if "labelled_at" in rows.columns:
+    if {"labelled_at", "outcome"} <= set(rows.columns):
         told = rows["labelled_at"].notna().to_numpy(dtype=np.bool_)
         late = np.zeros(due.size, dtype=np.bool_)
         late[told] = micros_of(rows["labelled_at"][told]) > moments[told] + days * _DAY

@@ -68,8 +68,9 @@ def read_units_of(rows: LogRows, config: ExperimentConfig) -> UnitReading:
     base = config.to_spec()
     metrics, failed = _metrics(base, rows)
     quantiles = {key: metric for key, metric in metrics.items() if metric.kind == "quantile" and rows.options.method != "fixed"}
-    pairs = pd.MultiIndex.from_arrays([rows.user, pd.factorize(rows.model, use_na_sentinel=False)[0]])
-    unit, first = pd.factorize(pairs)[0].astype(np.intp), ~pairs.duplicated()
+    model, models = pd.factorize(rows.model, use_na_sentinel=False)
+    pairs = pd.Index(rows.user.astype(np.int64) * len(models) + model)
+    unit, first = np.asarray(pairs.factorize()[0], dtype=np.intp), np.asarray(~pairs.duplicated(), dtype=np.bool_)
     units = int(first.sum())
     repeated = units < rows.size
     collapse = _Collapse(unit=unit, units=units, model=rows.model, repeated=repeated)
