@@ -373,6 +373,25 @@ def test_segments_are_read_with_the_test_of_whether_they_differ() -> None:
         ExperimentAnalyzer(config(share=0.5), options=ModelOptions(segments=("planet",))).generate_report(frame)
 
 
+def test_models_are_compared_within_strata() -> None:
+    """ML-32: user segments for stratified tests; the effect is the strata's, weighed by their users."""
+    rng = np.random.default_rng(3)
+    frame = log({CHAMPION: (4_000, 0), CHALLENGER: (4_000, 0)})
+    frame["tier"] = rng.choice(["high", "low"], len(frame), p=[0.3, 0.7])
+    base = np.where(frame["tier"] == "high", 0.5, 0.05)
+    frame["outcome"] = (rng.random(len(frame)) < base + 0.03 * (frame["model_name"] == CHALLENGER)).astype(float)
+    frame["latency_ms"] = rng.gamma(4, 20, len(frame))
+    own = config(share=0.5, guardrail_metrics={"p95_latency_ms": (0, 200)})
+    plain = ExperimentAnalyzer(own).generate_report(frame)["primary_metric"]
+    report = ExperimentAnalyzer(own, options=ModelOptions(strata=("tier",))).generate_report(frame)
+    rates = frame.groupby(["tier", "model_name"])["outcome"].mean().unstack()
+    effect = ((rates[CHALLENGER] - rates[CHAMPION]) * frame["tier"].value_counts(normalize=True)).sum()
+    assert report["primary_metric"]["absolute_lift"] == pytest.approx(effect, rel=1e-9)
+    widths = [one["confidence_interval"][1] - one["confidence_interval"][0] for one in (plain, report["primary_metric"])]
+    assert widths[1] < 0.85 * widths[0]
+    assert report["guardrails"]["p95_latency_ms"]["status"] == "PASS"
+
+
 def test_a_sequential_plan_may_decide_early() -> None:
     """ML-28: always-valid instead of a fixed horizon; before its time the fixed plan waits."""
     frame = log({CHAMPION: (8_000, 1_200), CHALLENGER: (8_000, 1_520)})

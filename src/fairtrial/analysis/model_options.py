@@ -19,6 +19,8 @@ class ModelOptions:
         false_positive_cost: What a false alarm costs, for the metric `cost`.
         false_negative_cost: What a missed positive costs.
         segments: Columns known at a user's first prediction (segment, device), or `time_of_day`.
+        strata: Columns of the same sort within whose combinations the models are compared, weighed by their shares of
+            all users (post-stratification); rates are then compared as means.
         method: `fixed`, or a plan that may be looked at more than once.
         correction: Over several challengers on the primary metric; `dunnett` and `holm` keep the family-wise error.
         secondary_correction: Over secondary metrics and challengers.
@@ -35,6 +37,7 @@ class ModelOptions:
     false_positive_cost: float = 1.0
     false_negative_cost: float = 1.0
     segments: tuple[str, ...] = ()
+    strata: tuple[str, ...] = ()
     method: Method = "fixed"
     correction: Correction = "holm"
     secondary_correction: Correction = "benjamini-hochberg"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class UnitReading:
         unit_model: Model of each unit, shape (units,).
         repeated: Whether a user has more than one prediction.
         counted: Share of users whom the primary metric is about (users with a labelled positive, of recall), in (0, 1].
-        quantiles: Guardrails on a quantile that a plan of several looks reads as the share beyond their limit: the quantile.
+        quantiles: Guardrails on a quantile that are read as the share beyond their limit (several looks, strata): the quantile.
     """
 
     spec: ExperimentSpec
@@ -67,7 +67,8 @@ def read_units_of(rows: LogRows, config: ExperimentConfig) -> UnitReading:
     """
     base = config.to_spec()
     metrics, failed = _metrics(base, rows)
-    quantiles = {key: metric for key, metric in metrics.items() if metric.kind == "quantile" and rows.options.method != "fixed"}
+    as_shares = rows.options.method != "fixed" or bool(rows.options.strata)
+    quantiles = {key: metric for key, metric in metrics.items() if metric.kind == "quantile" and as_shares}
     model, models = pd.factorize(rows.model, use_na_sentinel=False)
     pairs = pd.Index(rows.user.astype(np.int64) * len(models) + model)
     unit, first = np.asarray(pairs.factorize()[0], dtype=np.intp), np.asarray(~pairs.duplicated(), dtype=np.bool_)
@@ -79,7 +80,7 @@ def read_units_of(rows: LogRows, config: ExperimentConfig) -> UnitReading:
     for place, spec in enumerate(base.metrics):
         form: dict[str, Any] = spec.model_dump(mode="json", exclude_defaults=True, exclude={"kind", "column"})
         if spec.key in quantiles and spec.max_value is None:
-            failed[spec.key] = Unavailable(code="one_look_only", reason="A quantile is compared at one look only.")
+            failed[spec.key] = Unavailable(code="one_look_only", reason="A quantile is compared at one look only, and not within strata.")
         if spec.key in failed:
             written.append(form | {"kind": "mean"})
             continue
@@ -207,7 +208,7 @@ def _influence(metric: MetricRows, collapse: _Collapse) -> Floats:
 def _segment_columns(rows: LogRows, first: Booleans) -> dict[str, Any]:
     """What was known at each user's first prediction in the log's order."""
     columns: dict[str, Any] = {}
-    for name in rows.options.segments:
+    for name in dict.fromkeys((*rows.options.segments, *rows.options.strata)):
         if name == TIME_OF_DAY and rows.times is not None:
             columns[name] = np.array(QUARTERS)[rows.times[first] // 21_600_000_000 % 4]
         elif name in rows.frame.columns:
@@ -230,7 +231,8 @@ def _spec(
         plan["sample_size"] = max(int(raw["plan"]["sample_size"]), wanted)
         plan["baseline"] = options.baseline
     more: dict[str, object] = {"plan": plan, "metrics": list(metrics), "status": "running"}
-    more["data"] = {"shape": "units", "source": "experiment_logs", "arm": ARM, "unit": UNIT}
+    adjust = {"strata": list(options.strata), "adjust": "post_stratify"} if options.strata else {}
+    more["data"] = {"shape": "units", "source": "experiment_logs", "arm": ARM, "unit": UNIT} | adjust
     if rows.start is not None:
         more["schedule"] = {"start": rows.start.isoformat()}
     if options.segments:
@@ -263,8 +265,7 @@ def planned_sizes(config: ExperimentConfig, baseline: float, counted: float) -> 
 
 def _read(frame: Any, spec: ExperimentSpec, failed: Mapping[str, Unavailable]) -> Reading:
     needs = [metric.needs for metric in build_metrics(spec) if metric.spec.key not in failed]
-    data = UnitsData(source="experiment_logs", arm=ARM, unit=UNIT)
-    reading = read_frame(frame, data, needs, [arm.key for arm in spec.arms], segments=spec.segments)
+    reading = read_frame(frame, cast("UnitsData", spec.data), needs, [arm.key for arm in spec.arms], segments=spec.segments)
 
     def completed(arms: Mapping[str, ArmStats]) -> dict[str, ArmStats]:
         return {arm: replace(stats, outcomes={**stats.outcomes, **failed}) for arm, stats in arms.items()}
