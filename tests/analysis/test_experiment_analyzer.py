@@ -224,6 +224,8 @@ def test_rates_of_labelled_cases_have_their_own_denominators() -> None:
     assert (report["primary_metric"]["n_champion"], report["primary_metric"]["kind"]) == (100, "proportion")
     assert report["prevalence"] == {"champion": close(0.1), "challenger": close(0.1), "p_value": close(1.0)}
     assert report["state"] == "valid"
+    # Recall of 80% is planned in positives, of whom one user in ten is one.
+    assert report["planned"] == dict.fromkeys((CHAMPION, CHALLENGER), 10 * calculate_sample_size(0.8, 0.1))
     strict = ExperimentAnalyzer(own, options=ModelOptions(threshold=0.8)).calculate_metrics(frame)[CHAMPION]
     assert strict["secondary_metrics"]["false_positive_rate"] == 0.0
 
@@ -371,6 +373,25 @@ def test_segments_are_read_with_the_test_of_whether_they_differ() -> None:
         ExperimentAnalyzer(config(share=0.5), options=ModelOptions(segments=("planet",))).generate_report(frame)
 
 
+def test_models_are_compared_within_strata() -> None:
+    """ML-32: user segments for stratified tests; the effect is the strata's, weighed by their users."""
+    rng = np.random.default_rng(3)
+    frame = log({CHAMPION: (4_000, 0), CHALLENGER: (4_000, 0)})
+    frame["tier"] = rng.choice(["high", "low"], len(frame), p=[0.3, 0.7])
+    base = np.where(frame["tier"] == "high", 0.5, 0.05)
+    frame["outcome"] = (rng.random(len(frame)) < base + 0.03 * (frame["model_name"] == CHALLENGER)).astype(float)
+    frame["latency_ms"] = rng.gamma(4, 20, len(frame))
+    own = config(share=0.5, guardrail_metrics={"p95_latency_ms": (0, 200)})
+    plain = ExperimentAnalyzer(own).generate_report(frame)["primary_metric"]
+    report = ExperimentAnalyzer(own, options=ModelOptions(strata=("tier",))).generate_report(frame)
+    rates = frame.groupby(["tier", "model_name"])["outcome"].mean().unstack()
+    effect = ((rates[CHALLENGER] - rates[CHAMPION]) * frame["tier"].value_counts(normalize=True)).sum()
+    assert report["primary_metric"]["absolute_lift"] == pytest.approx(effect, rel=1e-9)
+    widths = [one["confidence_interval"][1] - one["confidence_interval"][0] for one in (plain, report["primary_metric"])]
+    assert widths[1] < 0.85 * widths[0]
+    assert report["guardrails"]["p95_latency_ms"]["status"] == "PASS"
+
+
 def test_a_sequential_plan_may_decide_early() -> None:
     """ML-28: always-valid instead of a fixed horizon; before its time the fixed plan waits."""
     frame = log({CHAMPION: (8_000, 1_200), CHALLENGER: (8_000, 1_520)})
@@ -379,6 +400,15 @@ def test_a_sequential_plan_may_decide_early() -> None:
     decided = ExperimentAnalyzer(own, options=ModelOptions(method="always_valid")).generate_report(frame)
     assert (waiting["verdict"], waiting["error_control"]) == ("EXTEND_TEST", "fixed")
     assert (decided["verdict"], decided["error_control"]) == ("LAUNCH", "always_valid")
+
+
+def test_a_bayesian_plan_has_no_p_value_to_report() -> None:
+    """ML-28, V.b: credible intervals; what stands in the reason is the chance to win."""
+    frame = log({CHAMPION: (4_000, 600), CHALLENGER: (4_000, 760)})
+    report = ExperimentAnalyzer(config(share=0.5), options=ModelOptions(method="bayesian")).generate_report(frame)
+    assert (report["decision"], report["primary_metric"]["p_value"]) == ("ROLLOUT_CHALLENGER", None)
+    assert report["reason"].startswith("Challenger significantly better (chance to win 100.0%")
+    assert report["error_control"] == "bayesian"
 
 
 def test_a_quantile_guardrail_is_watched_as_the_share_beyond_its_limit() -> None:
@@ -436,6 +466,14 @@ def test_text_labels_need_a_word_for_1() -> None:
         ExperimentAnalyzer(config("recall", share=0.5)).generate_report(frame)
     named = ExperimentAnalyzer(config("recall", share=0.5), options=ModelOptions(positive_label="fraud"))
     assert named.calculate_metrics(frame)[CHAMPION]["primary_metric"] is not None
+
+
+def test_numbers_that_a_table_holds_as_text_are_numbers() -> None:
+    """ML-12: a column of predictions holds labels or numbers, so a database may keep both as text."""
+    frame = log({CHAMPION: (500, 50), CHALLENGER: (500, 60)}).assign(prediction=np.linspace(0, 1, 1_000))
+    text = frame.assign(prediction=frame["prediction"].astype(str), outcome=frame["outcome"].astype(int).astype(str))
+    analyzer = ExperimentAnalyzer(config("recall", share=0.5, secondary_metrics=["brier"]))
+    assert analyzer.calculate_metrics(text) == analyzer.calculate_metrics(frame)
 
 
 def test_logs_that_cannot_answer_say_why() -> None:

@@ -78,6 +78,22 @@ def test_the_first_complete_look_stands() -> None:
     assert analyzer.generate_report(later)["decision"] == "ROLLOUT_CHALLENGER"
 
 
+def test_a_ramp_and_a_stop_within_the_run_are_seen() -> None:
+    """ML-11, ML-19: after a stop nothing is drawn any more; arms of a ramp come from different times."""
+    frame = log({CHAMPION: (4_000, 600), CHALLENGER: (4_000, 760)}).assign(propensity=0.5)
+    after = log({CHAMPION: (900, 200)}).assign(propensity=1.0, prediction_id=[f"x{i}" for i in range(900)])
+    after["user_id"] = [f"new-{i}" for i in range(900)]
+    analyzer = ExperimentAnalyzer(config(share=0.5))
+    stopped = analyzer.generate_report(pd.concat([frame, after], ignore_index=True))
+    assert (stopped["decision"], stopped["champion_samples"]) == ("ROLLOUT_CHALLENGER", 4_000)
+    assert [finding["code"] for finding in stopped["findings"]] == ["not_randomised"]
+    frame.loc[frame["timestamp"] < START + dt.timedelta(days=7), "propensity"] = 0.25
+    ramped = analyzer.generate_report(frame)
+    assert (ramped["state"], ramped["findings"][0]["code"]) == ("invalid", "allocation_changed")
+    second = analyzer.generate_report(frame, start_date=START + dt.timedelta(days=7))
+    assert second["state"] == "valid"
+
+
 def test_a_champion_at_zero_gives_no_relative_lift_and_no_crash() -> None:
     """IV.c: relative_lift null must not be compared with a number."""
     report = ExperimentAnalyzer(config(share=0.5)).generate_report(log({CHAMPION: (2_000, 0), CHALLENGER: (2_000, 60)}))

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from readings import rate, reading, values
 
+from fairtrial.diagnostics import Finding
 from fairtrial.errors import DataError, UnknownNameError
 from fairtrial.evaluation import Look, evaluate
 from fairtrial.spec.loader import parse_spec
@@ -343,6 +345,34 @@ def test_ratio_metrics_go_by_the_delta_method():
     assert estimate.control == pytest.approx(num[:1500].sum() / den[:1500].sum())
     assert estimate.df is None
     assert card.incremental == ()
+
+
+def test_a_guardrail_at_which_nothing_happened_is_read_against_its_limit():
+    """No error in either arm: no difference to test, but an interval of the rate to hold against the limit, where there is one."""
+
+    def guardrail(errors, n, **limits):
+        metrics = [
+            {"key": "bought", "kind": "proportion", "role": "primary"},
+            {"key": "errors", "kind": "proportion", "role": "guardrail", "direction": "decrease", **limits},
+        ]
+        arms = {arm: {"bought": rate(n // 10, n), "errors": rate(errors, n)} for arm in ("control", "treatment")}
+        return evaluate(spec(metrics=metrics), reading(arms)).comparison("errors").guardrail
+
+    assert (guardrail(0, 1000, max_value=0.01).status, guardrail(0, 1000, max_value=0.01).non_inferior) == ("PASS", True)
+    assert guardrail(0, 200, max_value=0.01).status == "UNAVAILABLE"
+    assert guardrail(1000, 1000, max_value=0.01).status == "ALERT"
+    assert guardrail(0, 1000, margin=0.01).status == "UNAVAILABLE"
+    assert guardrail(0, 1000, max_value=0.01, margin=0.01).status == "UNAVAILABLE"
+
+
+def test_what_the_reader_saw_counts_like_every_finding():
+    """ML-26: a critical finding from outside the arm statistics makes the verdict invalid."""
+    arms = {"control": {"x": rate(100, 1000)}, "treatment": {"x": rate(150, 1000)}}
+    own = spec(metrics=[{"key": "x", "kind": "proportion", "role": "primary"}])
+    seen = Finding(code="label_coverage_differs", severity="critical", message="Labels differ.", action="Wait.")
+    assert evaluate(own, reading(arms)).decision.state == "valid"
+    assert evaluate(own, reading(arms), seen=[seen]).decision.state == "invalid"
+    assert evaluate(own, reading(arms), seen=[replace(seen, severity="warning")]).findings[0].code == "label_coverage_differs"
 
 
 def test_a_guardrail_without_data_is_never_a_pass():

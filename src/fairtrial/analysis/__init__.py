@@ -4,7 +4,7 @@ from fairtrial.analysis.frame import analyze, count, mean, proportion, ratio
 from fairtrial.analysis.interactions import Located, Scan, analyze_interaction, scan_interactions
 from fairtrial.analysis.long_term import HorizonValue, long_term_value
 from fairtrial.analysis.model_experiment import ExperimentAnalyzer
-from fairtrial.analysis.model_rows import ModelOptions
+from fairtrial.analysis.model_options import ModelOptions
 from fairtrial.analysis.quality import Check, Quality
 from fairtrial.analysis.quick import QuickAnalysis, quick_analysis, run_quick_analysis
 from fairtrial.analysis.quickstart import lay_out_example

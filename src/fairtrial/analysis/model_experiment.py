@@ -20,8 +20,9 @@ from fairtrial.analysis.model_curves import curve_comparisons
 from fairtrial.analysis.model_labels import label_coverage, label_findings, prevalence, reliability_table
 from fairtrial.analysis.model_metrics import metric_rows, value_of
 from fairtrial.analysis.model_novelty import model_novelty
+from fairtrial.analysis.model_options import ModelOptions
 from fairtrial.analysis.model_report import ReportParts, model_report, report_word
-from fairtrial.analysis.model_rows import Floats, LogRows, ModelOptions, pd, read_log
+from fairtrial.analysis.model_rows import Floats, LogRows, pd, read_log
 from fairtrial.analysis.model_source import load_log
 from fairtrial.analysis.model_units import UnitReading, read_units_of
 from fairtrial.analysis.quality import Quality

@@ -136,9 +136,10 @@ def _reason(word: str, decision: Decision, primary: Mapping[str, Any]) -> str:
         return f"Data not valid: {decision.reasoning[0] if decision.reasoning else 'a check failed'}"
     if decision.reason == "guardrail":
         return "Guardrail violated by the challenger"
-    if primary["p_value"] is None:
+    if primary["confidence_interval"] is None:
         return "No comparison was possible"
-    p, lift = f"p={primary['p_value']:.4f}", primary["relative_lift"]
+    chance, lift = primary["chance_to_win"], primary["relative_lift"]
+    p = f"p={primary['p_value']:.4f}" if primary["p_value"] is not None else f"chance to win {chance:.1%}"
     sized = f"{p}, lift={'unknown' if lift is None else f'{lift:.2%}'}"
     told = {"harm": f"Champion significantly better ({p})", "small": f"Improvement too small to justify change ({sized})"}
     if word == ROLLOUT:
@@ -181,7 +182,8 @@ def _metric(parts: ReportParts, row: Comparison) -> dict[str, Any]:
             | dict.fromkeys(empty)
             | {"significant": None, "unavailable": reason}
         )
-    return found | _estimate(estimate) | {"significant": row.reading in {"better", "worse"}}
+    believed = {"chance_to_win": None if row.posterior is None else row.posterior.chance_to_win}
+    return found | _estimate(estimate) | believed | {"significant": row.reading in {"better", "worse"}}
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:
@@ -260,7 +262,7 @@ def _planned(parts: ReportParts) -> dict[str, int] | None:
     metric = parts.units.metrics[card.primary]
     if rate is not None and metric.kind == "rate" and not parts.units.repeated:
         try:
-            return planned_sizes(config, rate)
+            return planned_sizes(config, rate, parts.units.counted)
         except UsageError:
             pass
     declared = {arm.key: arm.planned_n for arm in card.arms if arm.planned_n is not None}

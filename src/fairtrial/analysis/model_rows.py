@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairtrial.analysis.model_options import ModelOptions
 from fairtrial.diagnostics import Finding
 from fairtrial.errors import DataError, UnknownNameError, UsageError
 from fairtrial.spec.model_experiment import ExperimentConfig
-from fairtrial.spec.plan import Correction, Method
 
 pd: Any = import_module("pandas")
 
@@ -25,50 +25,6 @@ TIME_OF_DAY = "time_of_day"
 
 QUARTERS = ("night", "morning", "afternoon", "evening")
 """Its levels: six hours each, from midnight."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelOptions:
-    """How a model experiment is analysed, beside what its config says.
-
-    Attributes:
-        threshold: Score from which a prediction counts as positive.
-        positive_label: The label that means 1, where predictions and outcomes are text.
-        false_positive_cost: What a false alarm costs, for the metric `cost`.
-        false_negative_cost: What a missed positive costs.
-        segments: Columns known at a user's first prediction (segment, device), or `time_of_day`.
-        method: `fixed`, or a plan that may be looked at more than once.
-        correction: Over several challengers on the primary metric; `dunnett` and `holm` keep the family-wise error.
-        secondary_correction: Over secondary metrics and challengers.
-        baseline: The primary rate expected at planning; the plan is then complete when every arm has the size
-            that it calls for, too.
-        new_users: Column that says who is new (true, or a first visit within the experiment); only they count.
-        washout_days: Predictions of so many first days of the experiment do not count.
-        resamples: Of the bootstrap of curves.
-        seed: Of the same.
-    """
-
-    threshold: float = 0.5
-    positive_label: str | None = None
-    false_positive_cost: float = 1.0
-    false_negative_cost: float = 1.0
-    segments: tuple[str, ...] = ()
-    method: Method = "fixed"
-    correction: Correction = "holm"
-    secondary_correction: Correction = "benjamini-hochberg"
-    baseline: float | None = None
-    new_users: str | None = None
-    washout_days: float = 0.0
-    resamples: int = 1_000
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if not np.isfinite(self.threshold):
-            raise UsageError(f"threshold must be a finite score, got {self.threshold}.")
-        if min(self.false_positive_cost, self.false_negative_cost) < 0.0:
-            raise UsageError(f"Costs must be >= 0, got {self.false_positive_cost} and {self.false_negative_cost}.")
-        if not self.washout_days >= 0.0:
-            raise UsageError(f"washout_days must be >= 0, got {self.washout_days}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -187,10 +143,11 @@ def read_log(
         UsageError: A column is missing or is of the wrong kind.
         DataError: No row is left.
     """
-    rows = _with_models(frame, config)
+    rows = _with_numbers(_with_models(frame, config), options)
     findings: list[Finding] = []
     rows = _once_each(rows, findings)
     rows, times, first, last = _within(rows, start, end)
+    rows, times = _randomised(rows, times, findings)
     if options.washout_days:
         rows, times = _after_washout(rows, times, first, options.washout_days, findings)
     if options.new_users is not None:
@@ -233,6 +190,16 @@ def _with_models(frame: Any, config: ExperimentConfig) -> Any:
     return rows
 
 
+def _with_numbers(rows: Any, options: ModelOptions) -> Any:
+    """Predictions and outcomes that a table holds as text, as the numbers they are; labels stay."""
+    for name in ("prediction", "outcome"):
+        if options.positive_label is None and name in rows.columns and _is_text(rows[name]):
+            numbers = pd.to_numeric(rows[name], errors="coerce")
+            if numbers.notna().sum() == rows[name].notna().sum():
+                rows = rows.assign(**{name: numbers})
+    return rows
+
+
 def _once_each(rows: Any, findings: list[Finding]) -> Any:
     """One row a prediction: an event that was sent twice counts once."""
     if "prediction_id" not in rows.columns:
@@ -266,6 +233,44 @@ def _within(
     # The last prediction belongs to a run whose end nobody gave, also on a whole number of days.
     inside = (times >= _micros(first)) & ((times < _micros(last)) if end is not None else True)
     return rows[inside].reset_index(drop=True), times[inside], first, last
+
+
+def _randomised(rows: Any, times: NDArray[np.int64] | None, findings: list[Finding]) -> tuple[Any, NDArray[np.int64] | None]:
+    """Rows whose model was drawn: with a propensity of 1 (after a stop, say) there was nothing to draw."""
+    if "propensity" not in rows.columns:
+        return rows, times
+    drawn = ~(pd.to_numeric(rows["propensity"]).to_numpy(dtype=np.float64, na_value=np.nan) >= 1.0)
+    if not drawn.all():
+        findings.append(
+            Finding(
+                code="not_randomised",
+                severity="info",
+                message=f"{int((~drawn).sum()):,} predictions have a propensity of 1: nothing was drawn, and they were left out.",
+                action="Nothing, if the experiment was stopped or had not begun.",
+                numbers={"rows": int((~drawn).sum())},
+            )
+        )
+    rows = rows[drawn].reset_index(drop=True)
+    _check_allocation_is_constant(rows, findings)
+    return rows, None if times is None else times[drawn]
+
+
+def _check_allocation_is_constant(rows: Any, findings: list[Finding]) -> None:
+    """Whether shares of traffic changed within the rows."""
+    shares = pd.to_numeric(rows["propensity"]).round(6)
+    for model, seen in shares.groupby(rows["model_name"]):
+        distinct = sorted(seen.dropna().unique().tolist())
+        if len(distinct) > 1:
+            findings.append(
+                Finding(
+                    code="allocation_changed",
+                    severity="critical",
+                    message=f"The share of {model} changed within the run, from {distinct[0]:.2%} to {distinct[-1]:.2%} at the ends.",
+                    action="Users of the arms come from different times: report each stage by itself, with its own dates.",
+                    arm=str(model),
+                    numbers={"least": distinct[0], "most": distinct[-1]},
+                )
+            )
 
 
 def _after_washout(
@@ -311,7 +316,7 @@ def _due(rows: Any, times: NDArray[np.int64] | None, end: dt.datetime | None, da
     """Whether the label window has passed at the end; labels that came later than it do not count."""
     moments = _timed(times, "label_window_days")
     due = moments + days * _DAY <= _micros(_known(end))
-    if "labelled_at" in rows.columns:
+    if {"labelled_at", "outcome"} <= set(rows.columns):
         told = rows["labelled_at"].notna().to_numpy(dtype=np.bool_)
         late = np.zeros(due.size, dtype=np.bool_)
         late[told] = micros_of(rows["labelled_at"][told]) > moments[told] + days * _DAY
@@ -326,7 +331,7 @@ def micros_of(column: Any) -> NDArray[np.int64]:
         DataError: A value is no time, or is missing.
     """
     try:
-        parsed = pd.to_datetime(column, utc=True, format="ISO8601" if column.dtype == object else None)
+        parsed = pd.to_datetime(column, utc=True, format=None if pd.api.types.is_datetime64_any_dtype(column) else "ISO8601")
     except (ValueError, TypeError) as error:
         raise DataError(f"Column {column.name!r} must hold times, ISO 8601: {error.args[0]}", code="bad_value") from error
     if parsed.isna().any():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,8 @@ class UnitReading:
         unit: Which unit each prediction belongs to, shape (predictions,).
         unit_model: Model of each unit, shape (units,).
         repeated: Whether a user has more than one prediction.
-        quantiles: Guardrails on a quantile that a plan of several looks reads as the share beyond their limit: the quantile.
+        counted: Share of users whom the primary metric is about (users with a labelled positive, of recall), in (0, 1].
+        quantiles: Guardrails on a quantile that are read as the share beyond their limit (several looks, strata): the quantile.
     """
 
     spec: ExperimentSpec
@@ -53,6 +54,7 @@ class UnitReading:
     unit: NDArray[np.intp]
     unit_model: NDArray[np.object_]
     repeated: bool
+    counted: float
     quantiles: Mapping[str, MetricRows]
 
 
@@ -65,9 +67,11 @@ def read_units_of(rows: LogRows, config: ExperimentConfig) -> UnitReading:
     """
     base = config.to_spec()
     metrics, failed = _metrics(base, rows)
-    quantiles = {key: metric for key, metric in metrics.items() if metric.kind == "quantile" and rows.options.method != "fixed"}
-    pairs = pd.MultiIndex.from_arrays([rows.user, pd.factorize(rows.model, use_na_sentinel=False)[0]])
-    unit, first = pd.factorize(pairs)[0].astype(np.intp), ~pairs.duplicated()
+    as_shares = rows.options.method != "fixed" or bool(rows.options.strata)
+    quantiles = {key: metric for key, metric in metrics.items() if metric.kind == "quantile" and as_shares}
+    model, models = pd.factorize(rows.model, use_na_sentinel=False)
+    pairs = pd.Index(rows.user.astype(np.int64) * len(models) + model)
+    unit, first = np.asarray(pairs.factorize()[0], dtype=np.intp), np.asarray(~pairs.duplicated(), dtype=np.bool_)
     units = int(first.sum())
     repeated = units < rows.size
     collapse = _Collapse(unit=unit, units=units, model=rows.model, repeated=repeated)
@@ -76,7 +80,7 @@ def read_units_of(rows: LogRows, config: ExperimentConfig) -> UnitReading:
     for place, spec in enumerate(base.metrics):
         form: dict[str, Any] = spec.model_dump(mode="json", exclude_defaults=True, exclude={"kind", "column"})
         if spec.key in quantiles and spec.max_value is None:
-            failed[spec.key] = Unavailable(code="one_look_only", reason="A quantile is compared at one look only.")
+            failed[spec.key] = Unavailable(code="one_look_only", reason="A quantile is compared at one look only, and not within strata.")
         if spec.key in failed:
             written.append(form | {"kind": "mean"})
             continue
@@ -86,7 +90,8 @@ def read_units_of(rows: LogRows, config: ExperimentConfig) -> UnitReading:
         columns, kind = _columns(spec, metrics[spec.key], config, collapse, place)
         table |= columns
         written.append(form | kind)
-    spec = _spec(base, config, rows, written)
+    counted = float((collapse.sums(metrics[base.primary.key].denominator) > 0.0).mean())
+    spec = _spec(base, config, rows, written, counted)
     found = UnitReading(
         spec=spec,
         reading=_read(pd.DataFrame(table), spec, failed),
@@ -94,6 +99,7 @@ def read_units_of(rows: LogRows, config: ExperimentConfig) -> UnitReading:
         unit=unit,
         unit_model=rows.model[first],
         repeated=repeated,
+        counted=counted,
         quantiles=quantiles,
     )
     return replace(found, reading=_mended(found, rows))
@@ -202,7 +208,7 @@ def _influence(metric: MetricRows, collapse: _Collapse) -> Floats:
 def _segment_columns(rows: LogRows, first: Booleans) -> dict[str, Any]:
     """What was known at each user's first prediction in the log's order."""
     columns: dict[str, Any] = {}
-    for name in rows.options.segments:
+    for name in dict.fromkeys((*rows.options.segments, *rows.options.strata)):
         if name == TIME_OF_DAY and rows.times is not None:
             columns[name] = np.array(QUARTERS)[rows.times[first] // 21_600_000_000 % 4]
         elif name in rows.frame.columns:
@@ -212,18 +218,21 @@ def _segment_columns(rows: LogRows, first: Booleans) -> dict[str, Any]:
     return columns
 
 
-def _spec(base: ExperimentSpec, config: ExperimentConfig, rows: LogRows, metrics: Sequence[Mapping[str, object]]) -> ExperimentSpec:
+def _spec(
+    base: ExperimentSpec, config: ExperimentConfig, rows: LogRows, metrics: Sequence[Mapping[str, object]], counted: float
+) -> ExperimentSpec:
     options = rows.options
     raw = base.model_dump(mode="json", exclude_defaults=True)
     plan: dict[str, object] = {**raw["plan"], "method": options.method, "correction": options.correction}
     plan["secondary_correction"] = options.secondary_correction
     if options.baseline is not None:
-        sizes = planned_sizes(config, options.baseline)
+        sizes = planned_sizes(config, options.baseline, counted)
         wanted = max(math.ceil(n / config.traffic_allocation[model]) for model, n in sizes.items() if n)
         plan["sample_size"] = max(int(raw["plan"]["sample_size"]), wanted)
         plan["baseline"] = options.baseline
     more: dict[str, object] = {"plan": plan, "metrics": list(metrics), "status": "running"}
-    more["data"] = {"shape": "units", "source": "experiment_logs", "arm": ARM, "unit": UNIT}
+    adjust = {"strata": list(options.strata), "adjust": "post_stratify"} if options.strata else {}
+    more["data"] = {"shape": "units", "source": "experiment_logs", "arm": ARM, "unit": UNIT} | adjust
     if rows.start is not None:
         more["schedule"] = {"start": rows.start.isoformat()}
     if options.segments:
@@ -231,8 +240,16 @@ def _spec(base: ExperimentSpec, config: ExperimentConfig, rows: LogRows, metrics
     return validated(ExperimentSpec, raw | more, what=f"model experiment {config.name!r}")
 
 
-def planned_sizes(config: ExperimentConfig, baseline: float) -> dict[str, int]:
+def planned_sizes(config: ExperimentConfig, baseline: float, counted: float) -> dict[str, int]:
     """Users per model that the plan calls for at a champion's rate; models without traffic are left out.
+
+    Args:
+        config: The experiment.
+        baseline: The primary rate under the champion, in (0, 1).
+        counted: Share of users whom the metric is about: a rate of recall is planned in positives, and users are more.
+
+    Returns:
+        What the rate and the effect call for, `min_sample_size` at least.
 
     Raises:
         UsageError: The rate or the one to detect lies outside (0, 1).
@@ -240,15 +257,15 @@ def planned_sizes(config: ExperimentConfig, baseline: float) -> dict[str, int]:
     shares = {model: float(share) for model, share in config.traffic_allocation.items() if share > 0}
     falling = config.directions.get(config.primary_metric) == "decrease"
     mde = -config.minimum_detectable_effect if falling else config.minimum_detectable_effect
-    return calculate_sample_size_by_arm(
+    sizes = calculate_sample_size_by_arm(
         baseline, mde, config.significance_level, config.power, allocation=shares, control=config.champion_model
     )
+    return {model: max(math.ceil(n / counted - 1e-9), config.min_sample_size) for model, n in sizes.items()}
 
 
 def _read(frame: Any, spec: ExperimentSpec, failed: Mapping[str, Unavailable]) -> Reading:
     needs = [metric.needs for metric in build_metrics(spec) if metric.spec.key not in failed]
-    data = UnitsData(source="experiment_logs", arm=ARM, unit=UNIT)
-    reading = read_frame(frame, data, needs, [arm.key for arm in spec.arms], segments=spec.segments)
+    reading = read_frame(frame, cast("UnitsData", spec.data), needs, [arm.key for arm in spec.arms], segments=spec.segments)
 
     def completed(arms: Mapping[str, ArmStats]) -> dict[str, ArmStats]:
         return {arm: replace(stats, outcomes={**stats.outcomes, **failed}) for arm, stats in arms.items()}

@@ -266,7 +266,7 @@ def _guardrails(report: Mapping[str, Any]) -> dict[str, tuple[GuardrailState, bo
         if isinstance(row, Mapping):
             states[name] = _guardrail(cast("Mapping[str, Any]", row), overall=name == "_overall")
         elif row in SEVERITY:
-            states[name] = (cast("GuardrailState", row), row == "PASS")
+            states[name] = (row, row == "PASS")
     return states
 
 
