@@ -1,6 +1,6 @@
 """Guardrails watched while traffic flows: false stops, time to detect and cost; writes the tables of the docs page.
 
-python benchmarks/guardrails.py [--runs 4000] [--detections 500]
+python benchmarks/guardrails.py [--runs 2000] [--detections 200]
 """
 
 from __future__ import annotations
@@ -162,8 +162,8 @@ def write(name: str, text: str) -> None:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=4_000)
-    parser.add_argument("--detections", type=int, default=500)
+    parser.add_argument("--runs", type=int, default=2_000)
+    parser.add_argument("--detections", type=int, default=200)
     options = parser.parse_args()
     stops = false_stops(np.random.default_rng(20_260_101), options.runs)
     print(stops, flush=True)

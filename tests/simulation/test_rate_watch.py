@@ -64,8 +64,8 @@ def test_alarms_are_those_of_the_test_itself():
 
 @pytest.mark.slow
 def test_a_healthy_run_of_two_weeks_is_stopped_no_oftener_than_the_budget():
-    """IV.b: four guardrails share .01, two exactly at their limits; three checks a window, 300 to 2,000 requests; 4,000 runs."""
-    runs, stopped = 4_000, np.zeros(4_000, dtype=bool)
+    """IV.b: four guardrails share .01, two exactly at their limits; three checks a window, 300 to 2,000 requests; 2,000 runs."""
+    runs, stopped = 2_000, np.zeros(2_000, dtype=bool)
     per_check = np.random.default_rng(1).integers(100, 667, WINDOWS * 3)
     for seed, (limit, rate) in enumerate(((0.01, 0.01), (0.05, 0.05), (0.005, 0.002), (0.01, 0.008))):
         stopped |= watched(rate, per_check, limit=limit, alpha=0.0025, runs=runs, seed=seed) > 0
@@ -75,11 +75,11 @@ def test_a_healthy_run_of_two_weeks_is_stopped_no_oftener_than_the_budget():
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [0.01, 0.05])
 def test_at_the_limit_itself_ten_percent_are_promised_and_kept(limit):
-    """A larger alpha shows what a small one hides: 3,000 runs at 10 %, of which a test without its weights would stop nearly all."""
+    """A larger alpha shows what a small one hides: 1,500 runs at 10 %, of which a test without its weights would stop nearly all."""
     per_check = np.random.default_rng(2).integers(100, 667, WINDOWS * 3)
-    stopped = int((watched(limit, per_check, limit=limit, alpha=0.10, runs=3_000, seed=20) > 0).sum())
-    assert stopped <= stats.binom.isf(UNLIKELY, 3_000, 0.10)
-    assert stopped >= stats.binom.ppf(UNLIKELY, 3_000, 0.02)  # nor is it so cautious as to be idle
+    stopped = int((watched(limit, per_check, limit=limit, alpha=0.10, runs=1_500, seed=20) > 0).sum())
+    assert stopped <= stats.binom.isf(UNLIKELY, 1_500, 0.10)
+    assert stopped >= stats.binom.ppf(UNLIKELY, 1_500, 0.02)  # nor is it so cautious as to be idle
 
 
 @pytest.mark.slow

@@ -27,6 +27,9 @@ PANELS, NODES = 32, 5
 NEAREST = 1e-5
 """Smallest distance of a node from the limit, as a part of the limit."""
 
+BLOCK = 125
+"""Runs simulated at once."""
+
 LARGEST = 1e250
 """Sums stay below this; a run there has alarmed long before."""
 
@@ -64,8 +67,25 @@ def first_alarms(
     if p.ndim != 1 or p.shape != n.shape or p.size > planned_windows * checks_per_window:
         rule = f"Rates and requests must be two lists of one length within {planned_windows} windows of {checks_per_window} checks"
         raise UsageError(f"{rule}, got shapes {p.shape} and {n.shape}.")
+    alarms = [
+        _block(p, n, checks_per_window, limit, planned_windows / alpha, planned_windows, min(BLOCK, runs - done), rng)
+        for done in range(0, runs, BLOCK)
+    ]
+    return np.concatenate(alarms)
+
+
+def _block(
+    p: Floats,
+    n: NDArray[np.int64],
+    checks_per_window: int,
+    limit: float,
+    level: float,
+    planned_windows: int,
+    runs: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """A block of runs, small enough to stay in the cache."""
     yes, no, weights = _mixture(limit)
-    level = planned_windows / alpha
     before = np.zeros((runs, weights.size))
     alarm = np.zeros(runs, dtype=np.int64)
     going = np.arange(runs)
