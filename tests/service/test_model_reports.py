@@ -161,6 +161,21 @@ def test_the_watch_stops_what_is_broken_and_records_it(stored_service):
     assert (again["stopped"], again["status"]) == (False, "stopped")
 
 
+def test_what_was_seen_before_a_restart_does_not_count(service):
+    """A challenger that was mended is not stopped for what it did before."""
+    begin(service)
+    service.clock.move(minutes=10)
+    traffic(service, errors=60)
+    monitor_experiment_health(NAME, database=service.database, now=service.clock.now)
+    service.clock.move(minutes=1)
+    service.post(f"/api/v1/models/{NAME}/restart", {"reason": "mended"})
+    service.clock.move(minutes=1)
+    traffic(service, errors=1, first=5_000)
+    found = monitor_experiment_health(NAME, database=service.database, now=service.clock.now)
+    assert (found["stopped"], found["status"], found["reason"]) == (False, "running", "")
+    assert found["watch"]["requests"] == 600
+
+
 def test_the_watch_leaves_the_healthy_alone(service):
     begin(service)
     service.clock.move(minutes=10)

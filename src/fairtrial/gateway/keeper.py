@@ -18,7 +18,7 @@ from fairtrial.serving.desk import Desk
 from fairtrial.serving.live_guardrails import LiveMonitor, WatchReading
 from fairtrial.serving.log import PredictionLog
 from fairtrial.serving.records import PredictionEvent
-from fairtrial.serving.rollout import Evidence, RolloutState, ShadowGate, advance, stop, traffic_of, waiting_for
+from fairtrial.serving.rollout import Evidence, RolloutState, ShadowGate, advance, began_at, stop, traffic_of, waiting_for
 from fairtrial.serving.shadow_tally import ShadowTally, summed_tallies, worst_gate
 from fairtrial.storage import Database
 from fairtrial.storage.deployments import evidence_of, keep_evidence
@@ -210,9 +210,8 @@ class Keeper:
         return total
 
     def _monitor(self, state: RolloutState) -> LiveMonitor:
-        began = next(event.at for event in reversed(state.history) if event.what == "started")
         columns = self._served.serving.features.segments
-        return LiveMonitor(self._served.config, self._watch, dt.datetime.fromisoformat(began), columns)
+        return LiveMonitor(self._served.config, self._watch, began_at(state), columns)
 
     def _shadow_gate(self) -> ShadowGate | None:
         return worst_gate(self._tallies.values(), self._served.serving.shadow.limit)

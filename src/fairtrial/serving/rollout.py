@@ -116,6 +116,11 @@ def begin(stages: Sequence[Stage], *, now: dt.datetime, by: str, epoch: int = 1,
     return _noted(empty, first, "started", reason, now=now, by=by)
 
 
+def began_at(state: RolloutState) -> dt.datetime:
+    """When the present epoch began: what was seen before does not count."""
+    return dt.datetime.fromisoformat(next(event.at for event in reversed(state.history) if event.what == "started"))
+
+
 def advance(state: RolloutState, stages: Sequence[Stage], evidence: Evidence, *, now: dt.datetime) -> RolloutState:
     """The state after a check: stopped by a breach, a stage further, or as it was.
 

@@ -16,7 +16,7 @@ from fairtrial.service.models.schemas import ModelExperimentIn, ModelExperimentL
 from fairtrial.service.settings import Settings
 from fairtrial.serving.desk import change_rollout, register
 from fairtrial.serving.live_guardrails import LiveMonitor, WatchReading
-from fairtrial.serving.rollout import Evidence, RolloutState, allocation_at, approve, pause, restart, resume, stop
+from fairtrial.serving.rollout import Evidence, RolloutState, allocation_at, approve, began_at, pause, restart, resume, stop
 from fairtrial.serving.shadow_tally import ShadowTally, summed_tallies, worst_gate
 from fairtrial.spec.model_file import ModelExperiment, parse_model_experiment
 from fairtrial.storage.deployments import evidence_of, get_deployment, list_deployments
@@ -112,9 +112,8 @@ def change(session: Session, name: str, action: str, reason: str, *, actor: Acto
 
 def watched(session: Session, served: ModelExperiment, state: RolloutState, *, now: dt.datetime) -> WatchReading:
     """The live guardrails by what all processes have counted in this epoch."""
-    began = next(event.at for event in reversed(state.history) if event.what == "started")
     columns = served.serving.features.segments
-    monitor = LiveMonitor(served.config, served.serving.rollout.watch, dt.datetime.fromisoformat(began), columns)
+    monitor = LiveMonitor(served.config, served.serving.rollout.watch, began_at(state), columns)
     for counts in parts_of(session, served, state):
         monitor.add(counts)
     return monitor.check(now, shares_of(served, state))

@@ -22,7 +22,7 @@ from fairtrial.service.notifications.alerts import Audience, Notice, raise_alert
 from fairtrial.serving.desk import change_rollout
 from fairtrial.serving.guardrails import GuardrailMonitor
 from fairtrial.serving.live_guardrails import LiveMonitor, WatchReading
-from fairtrial.serving.rollout import RolloutState, stop
+from fairtrial.serving.rollout import RolloutState, began_at, stop
 from fairtrial.spec.model_file import ModelExperiment
 from fairtrial.storage import Database
 from fairtrial.storage.deployments import get_deployment, list_deployments
@@ -52,14 +52,16 @@ def frame_of(rows: Sequence[Mapping[str, Any]]) -> Any:
     return pd.DataFrame(list(rows)) if rows else pd.DataFrame(columns=list(columns))
 
 
-def windowed(session: Session, served: ModelExperiment, *, now: dt.datetime, minutes: float = MINUTES) -> dict[str, Any]:
-    """The guardrails on the latest rows, and whether the windows of the last hour call for a stop.
+def windowed(
+    session: Session, served: ModelExperiment, state: RolloutState, *, now: dt.datetime, minutes: float = MINUTES
+) -> dict[str, Any]:
+    """The guardrails on the latest rows of this epoch, and whether the windows of the last hour call for a stop.
 
     Returns:
         What `GuardrailMonitor.check_guardrails` returns for the last `minutes`, and `should_stop`.
     """
     monitor = GuardrailMonitor(served.config, clock=lambda: now)
-    hour = read_predictions(session, served.config.name, now - MEMORY, None)
+    hour = read_predictions(session, served.config.name, max(now - MEMORY, began_at(state)), None)
     if hour:
         monitor.check_guardrails(frame_of(hour))
     latest = [row for row in hour if row["timestamp"] >= now - dt.timedelta(minutes=minutes)]
@@ -68,7 +70,7 @@ def windowed(session: Session, served: ModelExperiment, *, now: dt.datetime, min
 
 def stored_watch(session: Session, served: ModelExperiment, state: RolloutState, *, now: dt.datetime) -> WatchReading:
     """The live guardrails by the stored rows of this epoch: those that gateways made and those of the service itself."""
-    began = dt.datetime.fromisoformat(next(event.at for event in reversed(state.history) if event.what == "started"))
+    began = began_at(state)
     monitor = LiveMonitor(served.config, served.serving.rollout.watch, began, served.serving.features.segments)
     for row in read_requests(session, served.config.name, began):
         values = {**row.segments, "prediction": None if row.fallback else row.prediction}
@@ -95,7 +97,7 @@ def check_experiment(database: Database, name: str, *, now: dt.datetime, audienc
     with database.reading() as session:
         row = get_deployment(session, name)
         served, state = served_of(row), state_of(row)
-        latest = windowed(session, served, now=now)
+        latest = windowed(session, served, state, now=now)
         live = stored_watch(session, served, state, now=now)
         known = bool(parts_of(session, served, state))
     reason = live.reason or _windowed_reason(latest)

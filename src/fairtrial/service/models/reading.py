@@ -72,7 +72,7 @@ def guardrails(session: Session, name: str, *, now: dt.datetime, minutes: float)
     """
     row = get_deployment(session, name)
     served, state = served_of(row), state_of(row)
-    latest = windowed(session, served, now=now, minutes=minutes)
+    latest = windowed(session, served, state, now=now, minutes=minutes)
     return {**latest, "watch": stored_watch(session, served, state, now=now).as_json()}
 
 
