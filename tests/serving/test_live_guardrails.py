@@ -3,6 +3,8 @@
 import datetime as dt
 import json
 import math
+import sys
+import threading
 
 import numpy as np
 import pandas as pd
@@ -171,6 +173,34 @@ def test_two_processes_read_what_one_would(rows, cut):
 def test_counts_of_other_windows_do_not_add(monitor, other):
     with pytest.raises(UsageError, match="windows"):
         monitor.add(other.as_json())
+
+
+def test_one_thread_counts_while_another_reads():
+    """The gateway counts in its event loop and reads beside it: no reading fails, none sees half a request."""
+    monitor = LiveMonitor(FRAUD_DETECTION_EXPERIMENT, Watch(min_requests=1, margins={"p95_latency_ms": 5.0}), ORIGIN)
+    done = threading.Event()
+
+    def count():
+        rng, i = np.random.default_rng(1), 0
+        while not done.is_set():
+            model = CHALLENGER if i % 2 else CHAMPION
+            monitor.observe(model, ORIGIN.timestamp() + 400.0 * i, float(rng.lognormal(3.0, 2.0)), error=True, timeout=False)
+            i += 1
+
+    thread = threading.Thread(target=count)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    thread.start()
+    try:
+        for _ in range(40):
+            read(monitor)
+            for counts in monitor.as_json()["models"].values():
+                assert counts["n"] == sum(cell[0] for cell in counts["windows"].values()) == sum(counts["bins"].values())
+                assert counts["n"] == sum(cell[1] for cell in counts["windows"].values())
+    finally:
+        done.set()
+        thread.join()
+        sys.setswitchinterval(before)
 
 
 def margin_monitor(metric, margin, limit=None):

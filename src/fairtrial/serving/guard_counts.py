@@ -73,6 +73,11 @@ class ModelCounts:
         place = math.ceil(math.log(max(latency_ms, SHORTEST_MS)) * BINS_PER_E)
         self.bins[place] = self.bins.get(place, 0) + 1
 
+    def copy(self) -> ModelCounts:
+        """The counts of this moment, which stay as they are."""
+        windows = {at: Cell(cell.n, cell.errors, cell.timeouts, cell.over.copy()) for at, cell in self.windows.items()}
+        return ModelCounts(windows=windows, n=self.n, mean_ms=self.mean_ms, m2_ms=self.m2_ms, bins=self.bins.copy())
+
     def add(self, theirs: ModelCounts) -> None:
         """Add the counts of another process (Chan, Golub & LeVeque 1983 for the latencies)."""
         for at, cell in theirs.windows.items():
