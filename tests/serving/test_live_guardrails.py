@@ -231,6 +231,21 @@ def test_worse_than_the_champion_by_more_than_the_margin_is_a_breach(metric, mar
     assert compare(alone).status == "ok"
 
 
+def test_the_margin_is_judged_by_one_sided_bounds_at_half_of_alpha_each():
+    """The first count of errors that is a breach is the one that the two exact sequences say."""
+    n, margin = 2_000, 0.01
+    monitor = margin_monitor("error_rate", margin, 0.9)
+    fill(monitor, n, model="a", errors=20)
+    fill(monitor, n, model="b", errors=60)
+    high = bernoulli_confidence_sequence(20, n, n_opt=1_000, alpha=monitor.alpha / 2, alternative="less").high
+    errors = np.arange(60, 300)
+    low = bernoulli_confidence_sequence(errors, n + errors - 60, n_opt=1_000, alpha=monitor.alpha / 2, alternative="greater").low
+    first = int(errors[np.argmax(low > high + margin)])
+    while compare(monitor).status == "ok":
+        fill(monitor, 1, model="b", errors=1)
+    assert guard(compare(monitor), "error_rate").n - n + 60 == first
+
+
 @pytest.mark.slow
 def test_the_margins_bounds_err_no_more_than_half_of_alpha_each_on_rare_events():
     """Non-inferiority at the margin itself, rare errors, alpha 10 %, read at 60 moments; exact binomial bound at 1e-4.
