@@ -250,7 +250,7 @@ def test_the_margin_is_judged_by_one_sided_bounds_at_half_of_alpha_each():
 def test_the_margins_bounds_err_no_more_than_half_of_alpha_each_on_rare_events():
     """Non-inferiority at the margin itself, rare errors, alpha 10 %, read at 60 moments; exact binomial bound at 1e-4.
 
-    Two-sided sequences at twice the level would not promise this: rare counts stray upwards more than downwards.
+    Two-sided sequences at twice the level do not promise this: of rare events most of their misses are of the upper bound.
     """
     rng, runs, rate, margin, alpha = np.random.default_rng(11), 2_000, 0.004, 0.004, 0.10
     n = np.full((runs, 60), 200)
