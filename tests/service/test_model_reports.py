@@ -161,6 +161,37 @@ def test_the_watch_stops_what_is_broken_and_records_it(stored_service):
     assert (again["stopped"], again["status"]) == (False, "stopped")
 
 
+def by_labels(service, *, challenger, stages):
+    """Two weeks of labelled predictions, half of them the challenger's; what the watch then says."""
+    begin(service, traffic_allocation={CHAMPION: 0.5, CHALLENGER: 0.5}, min_sample_size=400)
+    half = {"stages": stages}
+    raw = {**spec(NOWHERE, rollout=half), "name": "ab", "traffic_allocation": {CHAMPION: 0.5, CHALLENGER: 0.5}, "min_sample_size": 400}
+    assert service.post("/api/v1/models", {"spec": {**raw, "max_duration_days": 14}}).status_code == 201
+    n = 1_000
+    with service.database.writing() as session:
+        for model, events in ((CHAMPION, 150), (CHALLENGER, challenger)):
+            rows = [row(i, model, START + dt.timedelta(seconds=i * 1_209_600 / n), experiment="ab") for i in range(n)]
+            store_predictions(session, rows)
+            store_labels(session, "ab", [(item["prediction_id"], float(i < events)) for i, item in enumerate(rows)], now=START)
+    service.clock.move(days=14)
+    return monitor_experiment_health("ab", database=service.database, now=service.clock.now), service.get("/api/v1/models/ab").json()
+
+
+AB = [
+    {"name": "quarter", "kind": "canary", "share": 0.25},
+    {"name": "ab", "kind": "ab", "share": 0.25, "min_minutes": 0, "min_requests": 0},
+    {"name": "all", "kind": "ramp", "share": 1.0},
+]
+
+
+@pytest.mark.parametrize(("challenger", "status", "stage"), [(250, "running", "all"), (80, "stopped", "ab"), (152, "stopped", "ab")])
+def test_a_verdict_opens_its_gate_or_ends_the_rollout(service, challenger, status, stage):
+    """Stages of kind `ab`: better climbs, worse and no better go back to the champion; the watch reads the verdict."""
+    service.clock.now = START
+    found, shown = by_labels(service, challenger=challenger, stages=AB[1:])
+    assert (shown["status"], shown["stage"]) == (status, stage), found["reason"]
+
+
 def test_what_was_seen_before_a_restart_does_not_count(service):
     """A challenger that was mended is not stopped for what it did before."""
     begin(service)

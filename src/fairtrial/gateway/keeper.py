@@ -161,21 +161,26 @@ class Keeper:
             return
         self._checked = time.monotonic()
         shares = {model: self.traffic.router.propensity(model) for model in self.traffic.router.traffic.models}
-        own = self._own.check(now, shares)
-        if own.status == "breach":  # this process needs nobody's word to stop
-            self._halt(own.reason)
-        total = self._together(now)
-        self._reading = total.check(now, shares)
-        if self._reading.status == "breach":
-            self._halt(self._reading.reason)
-        breach = own.reason or self._reading.reason
+        try:
+            total = self._together(now)
+        except StorageError:  # alone until the database is back: its own counts are the evidence then, and may stop it
+            own = self._own.check(now, shares)
+            if own.status == "breach":
+                self._halt(own.reason)
+            raise
+        self._reading = reading = total.check(now, shares)
+        if reading.status == "breach":
+            self._halt(reading.reason)
+        # Guardrails that need labels are read by the monitor, which then takes the step: unknown is not ok.
+        unknown = reading.status == "ok" and bool(reading.unwatched)
         self._evidence = Evidence(
-            requests=self._reading.requests,
+            requests=reading.requests,
             compared=sum(tally.compared for tally in self._tallies.values()),
-            guardrails="breach" if breach else self._reading.status,
-            guardrail_reason=breach,
+            guardrails="insufficient" if unknown else reading.status,
+            guardrail_reason=reading.reason,
             shadow=self._shadow_gate(),
             verdict=None,
+            epoch=self.state.epoch,
         )
         self._use(self.desk.change(lambda state: advance(state, self._stages, self._evidence, now=now), now=now))
 

@@ -114,6 +114,16 @@ class ModelCounts:
             mean = self.means[column] = Mean()
         mean.observe(value)
 
+    def copy(self) -> ModelCounts:
+        """The counts of this moment, which stay as they are."""
+        windows = {at: Cell(cell.n, cell.errors, cell.timeouts, cell.over.copy()) for at, cell in self.windows.items()}
+        return ModelCounts(
+            windows=windows,
+            n=self.n,
+            means={column: Mean(mean.n, mean.mean, mean.m2) for column, mean in self.means.items()},
+            bins=self.bins.copy(),
+        )
+
     def add(self, theirs: ModelCounts) -> None:
         """Add the counts of another process."""
         for at, cell in theirs.windows.items():

@@ -10,8 +10,10 @@ Counts add, so several processes watch one experiment together, and a new proces
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import math
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
@@ -107,7 +109,7 @@ class WatchReading:
 
 
 class LiveMonitor:
-    """Counts requests and reads the guardrails.
+    """Counts requests and reads the guardrails; one thread may count while another reads.
 
     Args:
         config: The experiment.
@@ -129,6 +131,7 @@ class LiveMonitor:
         tests = sum(guard.tests for guard in self.guards) * len(config.challenger_models)
         self.alpha = watch.budget / max(tests, 1)
         self.counts: dict[str, ModelCounts] = {}
+        self._lock = threading.Lock()
 
     def observe(
         self, model: str, at: float, latency_ms: float, *, error: bool, timeout: bool, values: Mapping[str, Any] | None = None
@@ -143,15 +146,17 @@ class LiveMonitor:
             timeout: Whether it was too late.
             values: Columns of the log; what is no number is passed over.
         """
-        counts = self.counts.get(model)
-        if counts is None:
-            counts = self.counts[model] = ModelCounts()
-        counts.observe(self.window_at(at), latency_ms, self._limits, error=error, timeout=timeout)
-        if self._columns and values is not None:
-            for column in self._columns:
-                value = values.get(column)
-                if isinstance(value, int | float) and math.isfinite(value):
-                    counts.observe_value(column, float(value))
+        window = self.window_at(at)
+        with self._lock:
+            counts = self.counts.get(model)
+            if counts is None:
+                counts = self.counts[model] = ModelCounts()
+            counts.observe(window, latency_ms, self._limits, error=error, timeout=timeout)
+            if self._columns and values is not None:
+                for column in self._columns:
+                    value = values.get(column)
+                    if isinstance(value, int | float) and math.isfinite(value):
+                        counts.observe_value(column, float(value))
 
     def window_at(self, at: float) -> int:
         """Window of a time in seconds since 1970."""
@@ -159,7 +164,7 @@ class LiveMonitor:
 
     def as_json(self) -> dict[str, Any]:
         """The counts, to be added to those of others."""
-        return {**self._grid, "models": {model: counts.as_json() for model, counts in self.counts.items()}}
+        return {**self._grid, "models": {model: counts.as_json() for model, counts in self._still().counts.items()}}
 
     def add(self, given: Mapping[str, Any]) -> None:
         """Add counts that another monitor of the same experiment wrote.
@@ -171,7 +176,8 @@ class LiveMonitor:
         if theirs != self._grid:
             raise UsageError(f"Counts add when windows and latency limits are the same: {self._grid}, got {theirs}.")
         for model, counts in cast("Mapping[str, Mapping[str, Any]]", given["models"]).items():
-            self.counts.setdefault(model, ModelCounts()).add(ModelCounts.from_json(counts))
+            with self._lock:
+                self.counts.setdefault(model, ModelCounts()).add(ModelCounts.from_json(counts))
 
     @property
     def _grid(self) -> dict[str, Any]:
@@ -184,6 +190,16 @@ class LiveMonitor:
             now: The moment.
             shares: Share of traffic by model, to tell a challenger that should have requests and has none.
         """
+        return self._still()._check(now, shares)  # noqa: SLF001 - itself
+
+    def _still(self) -> LiveMonitor:
+        """The monitor as it is at this moment."""
+        still = copy.copy(self)
+        with self._lock:
+            still.counts = {model: counts.copy() for model, counts in self.counts.items()}
+        return still
+
+    def _check(self, now: dt.datetime, shares: Shares) -> WatchReading:
         challengers = [model for model in self.config.challenger_models if shares.get(model, 0.0) > 0.0 or model in self.counts]
         readings = tuple(self._read(guard, model, now, shares) for model in challengers for guard in self.guards)
         requests = sum(self._of(model).n for model in challengers)

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
 
-from fairtrial.errors import FairtrialError
+from fairtrial.analysis import ExperimentAnalyzer
+from fairtrial.errors import DataError, FairtrialError
 from fairtrial.service.access.roles import Actor, Role
 from fairtrial.service.bodies import iso
 from fairtrial.service.jobs.nightly import Guard
-from fairtrial.service.models.control import parts_of, served_of, shares_of, state_of
+from fairtrial.service.models.control import evidence, parts_of, served_of, shares_of, state_of
 from fairtrial.service.notifications.alerts import Audience, Notice, raise_alerts
 from fairtrial.serving.desk import change_rollout
 from fairtrial.serving.guardrails import GuardrailMonitor
 from fairtrial.serving.live_guardrails import LiveMonitor, WatchReading
-from fairtrial.serving.rollout import RolloutState, began_at, stop
+from fairtrial.serving.rollout import RolloutState, advance, began_at, stop
 from fairtrial.spec.model_file import ModelExperiment
 from fairtrial.storage import Database
 from fairtrial.storage.deployments import get_deployment, list_deployments
@@ -122,7 +124,47 @@ def check_experiment(database: Database, name: str, *, now: dt.datetime, audienc
             if guard is not None:
                 guard(session)
             raise_alerts(session, [notice], audience, now=now)
+    if not reason and state.status == "running":
+        found |= _climbed(database, served, latest, live, now=now, guard=guard)
     return {**found, "guardrails": latest, "watch": live.as_json()}
+
+
+def _climbed(
+    database: Database, served: ModelExperiment, latest: Mapping[str, Any], live: WatchReading, *, now: dt.datetime, guard: Guard | None
+) -> dict[str, Any]:
+    """Take the step that gateways leave to the watch: by a verdict, or where guardrails need labels."""
+    stages, name = served.serving.rollout.steps, served.config.name
+    with database.writing() as session:
+        if guard is not None:
+            guard(session)
+        state = state_of(get_deployment(session, name, lock=True))
+        stage = stages[state.stage]
+        if state.status != "running" or not (stage.opens_by == "verdict" or live.unwatched):
+            return {}
+        unknown = [metric for metric in live.unwatched if latest["metrics"].get(metric, {}).get("violated") is not False]
+        seen = replace(
+            evidence(session, served, state, now=now),
+            guardrails="insufficient" if live.status == "ok" and unknown else live.status,
+            verdict=_verdict(session, served, state, now=now) if stage.opens_by == "verdict" else None,
+            epoch=state.epoch,
+        )
+        after = change_rollout(
+            session, served, lambda old: advance(old, stages, seen, now=now), by=WATCHER.name, role=WATCHER.role.name, now=now
+        )
+    return {"status": after.status, "stopped": after.status == "stopped", "reason": after.reason if after.status == "stopped" else ""}
+
+
+def _verdict(session: Session, served: ModelExperiment, state: RolloutState, *, now: dt.datetime) -> str | None:
+    """The verdict on the predictions of this stage alone, whose shares are one; None while the log cannot answer."""
+    begun = dt.datetime.fromisoformat(state.entered_at)
+    rows = read_predictions(session, served.config.name, begun, now)
+    if not rows:
+        return None
+    try:
+        return ExperimentAnalyzer(served.config).generate_report(frame_of(rows), start_date=begun, end_date=now)["verdict"]
+    except DataError as error:
+        log.info("no verdict yet", experiment=served.config.name, detail=error.message)
+        return None
 
 
 def check_all(database: Database, *, now: dt.datetime, audience: Audience, guard: Guard) -> dict[str, Any]:
