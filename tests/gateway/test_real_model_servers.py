@@ -40,15 +40,15 @@ def servers(tmp_path_factory):
     subprocess.run(
         [MODELS / "python", Path(__file__).with_name("train_models.py"), folder, *(",".join(three) for three in ports)], check=True
     )
-    processes = [start_server(folder / name) for name in ("champion", "challenger")]
+    processes = {model: start_server(folder / name) for model, name in ((CHAMPION, "champion"), (CHALLENGER, "challenger"))}
     addresses = {name: f"http://127.0.0.1:{three[0]}" for name, three in zip((CHAMPION, CHALLENGER), ports, strict=True)}
     rows = json.loads((folder / "rows.json").read_text())
     try:
         for address in addresses.values():
             asyncio.run(until_ready(f"{address}/v2/models/fraud/ready"))
-        yield addresses, dict(zip((CHAMPION, CHALLENGER), processes, strict=True)), rows
+        yield addresses, processes, rows
     finally:
-        for process in processes:
+        for process in processes.values():  # those that a test started anew among them
             end(process)
 
 
