@@ -136,7 +136,7 @@ def test_a_champions_failure_is_said(scene, trouble, status, code):
     assert (row["error"], row["prediction"], row["model_name"]) == (True, None, CHAMPION)
 
 
-def test_a_champion_that_is_not_there_is_a_502(scene):
+def test_a_champion_that_is_not_there_is_a_502(scene, caplog):
     raw = spec({**scene.addresses, CHAMPION: "http://127.0.0.1:9"})
 
     async def play():
@@ -147,6 +147,8 @@ def test_a_champion_that_is_not_there_is_a_502(scene):
     assert (answer.status, answer.json["code"]) == (502, "model_unavailable")
     assert answer.headers["content-type"] == "application/problem+json"
     assert (ready.status, ready.json["ready"]) == (503, False)
+    assert f"the model {CHAMPION} is not ready" in caplog.text
+    assert f"the model {CHALLENGER} is not ready" not in caplog.text
 
 
 DEEP = b"[" * 100_000

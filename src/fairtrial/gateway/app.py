@@ -167,6 +167,10 @@ class GatewayApp:
         await self.keeper.open()  # first, for it may say no
         await self.traffic.upstream.open()
         await self.traffic.mirror.open()
+        for model in self.traffic.served.serving.models:
+            ready, reason = await self.traffic.upstream.is_ready(model)
+            if not ready:  # it may come later; until then its users are answered by the champion, or told
+                log.warning("the model %s is not ready: %s", model, reason)
 
     async def _close(self) -> None:
         try:
