@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from hypothesis import settings
 
+from fairtrial.cli.app import main
 from fairtrial.storage import open_database, upgrade
 
 sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("evaluation", "warehouse", "service", "gateway")]
@@ -83,3 +84,16 @@ def postgres_service_url(postgres_server, postgres_tables):
     """The address of a database of this test alone, the service's tables made."""
     with postgres_database(postgres_server, postgres_tables.partition("@/")[2].partition("?")[0]) as url:
         yield url
+
+
+@pytest.fixture
+def run(capsys):
+    """The program in this process: a call with arguments gives its exit code, what it printed and what it complained of."""
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return left.value.code or 0, said.out, said.err
+
+    return call

@@ -12,7 +12,6 @@ import yaml
 
 from fairtrial.analysis.interactions import Located
 from fairtrial.analysis.novelty import analyze_interference, analyze_novelty
-from fairtrial.cli.app import main
 from fairtrial.errors import UsageError
 from fairtrial.spec import parse_spec
 
@@ -144,41 +143,35 @@ def test_what_has_no_days_is_refused(fading, changes, options):
         analyze_novelty(located(fading, **changes), **options)
 
 
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return ended.value.code, capsys.readouterr()
-
-
-def test_the_verb_novelty_prints_a_track_a_day_and_strict_json(fading, capsys):
-    code, shown = run(capsys, "novelty", fading / "badge.yaml")
+def test_the_verb_novelty_prints_a_track_a_day_and_strict_json(fading, run):
+    code, shown, _ = run("novelty", fading / "badge.yaml")
     assert code == 0
-    assert "Significant novelty effect detected." in shown.out
-    assert "day   0" in shown.out
-    assert "0 of 1,500 control units" in shown.out
-    code, shown = run(capsys, "novelty", fading / "badge.yaml", "--json")
-    (one,) = json.loads(shown.out)["experiments"]
+    assert "Significant novelty effect detected." in shown
+    assert "day   0" in shown
+    assert "0 of 1,500 control units" in shown
+    code, shown, _ = run("novelty", fading / "badge.yaml", "--json")
+    (one,) = json.loads(shown)["experiments"]
     assert one["novelty_result"]["has_novelty"] is True
     assert one["novelty_result"]["trajectory"][0]["day"] == 0
     assert one["sutva_result"]["controls_assigned"] == 1500
 
 
-def test_the_verb_novelty_takes_two_experiments(fading, lasting, capsys):
-    code, shown = run(capsys, "novelty", fading / "badge.yaml", lasting / "badge.yaml", "--json")
+def test_the_verb_novelty_takes_two_experiments(fading, lasting, run):
+    code, shown, _ = run("novelty", fading / "badge.yaml", lasting / "badge.yaml", "--json")
     assert code == 0
-    assert [one["novelty_result"]["has_novelty"] for one in json.loads(shown.out)["experiments"]] == [True, False]
-    assert run(capsys, "novelty", fading / "badge.yaml", lasting / "badge.yaml", "--treatment", "treatment")[0] == 2
+    assert [one["novelty_result"]["has_novelty"] for one in json.loads(shown)["experiments"]] == [True, False]
+    assert run("novelty", fading / "badge.yaml", lasting / "badge.yaml", "--treatment", "treatment")[0] == 2
 
 
-def test_the_verb_interference_lists_exposed_controls(lasting, capsys):
-    code, shown = run(capsys, "interference", lasting / "badge.yaml", "--list", "2")
+def test_the_verb_interference_lists_exposed_controls(lasting, run):
+    code, shown, _ = run("interference", lasting / "badge.yaml", "--list", "2")
     assert code == 0
-    assert "Control users show treatment exposure." in shown.out
-    assert "Exposed controls:" in shown.out
-    code, shown = run(capsys, "interference", lasting / "badge.yaml", "--json")
-    assert json.loads(shown.out)["sutva_result"]["has_violation"] is True
+    assert "Control users show treatment exposure." in shown
+    assert "Exposed controls:" in shown
+    code, shown, _ = run("interference", lasting / "badge.yaml", "--json")
+    assert json.loads(shown)["sutva_result"]["has_violation"] is True
 
 
-def test_a_source_that_fails_ends_with_one(tmp_path, capsys):
+def test_a_source_that_fails_ends_with_one(tmp_path, run):
     (tmp_path / "badge.yaml").write_text(yaml.safe_dump(SPEC | {"data": SPEC["data"] | {"source": "postgresql://nobody@127.0.0.1:1/none"}}))
-    assert run(capsys, "novelty", tmp_path / "badge.yaml")[0] == 1
+    assert run("novelty", tmp_path / "badge.yaml")[0] == 1

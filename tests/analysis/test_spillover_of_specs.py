@@ -11,7 +11,6 @@ import pytest
 from fairtrial import load_spec
 from fairtrial.analysis.interactions import Located
 from fairtrial.analysis.spillover import analyze_spillover
-from fairtrial.cli.app import main
 from fairtrial.diagnostics.spillover import find_spillover, neighbours_of_clusters, neighbours_of_edges
 from fairtrial.errors import DataError, UnknownNameError, UsageError
 
@@ -54,19 +53,12 @@ def test_a_network_is_joined_to_the_right_units(chat):
     assert by_cluster == find_spillover(y, treated, neighbours_of_clusters(labels), rng=np.random.default_rng(5), draws=299)
 
 
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    told = capsys.readouterr()
-    return ended.value.code, told.out, told.err
-
-
-def test_the_verb_in_words_and_as_data(chat, capsys):
+def test_the_verb_in_words_and_as_data(chat, run):
     folder = chat[0]
-    code, text, _ = run(capsys, "spillover", folder / "chat.yaml", "--network", folder / "friends.csv", "--draws", 299)
+    code, text, _ = run("spillover", folder / "chat.yaml", "--network", folder / "friends.csv", "--draws", 299)
     assert code == 0
     assert "Controls feel their neighbours' treatment" in text
-    code, text, talk = run(capsys, "spillover", folder / "chat.yaml", "--network", folder / "friends.csv", "--draws", 299, "--json")
+    code, text, talk = run("spillover", folder / "chat.yaml", "--network", folder / "friends.csv", "--draws", 299, "--json")
     found = json.loads(text)["spillover_result"]
     assert (code, talk, found["has_spillover"], len(found["doses"])) == (0, "", True, 5)
 

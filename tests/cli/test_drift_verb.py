@@ -8,15 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairtrial.cli.app import main
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    told = capsys.readouterr()
-    return ended.value.code, told.out, told.err
-
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory):
@@ -41,8 +32,8 @@ def logs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "ndjson"])
-def test_every_format_gives_the_same_answer(logs, capsys, kind):
-    code, told, talk = run(capsys, "drift", logs / f"log.{kind}", "--split-at", "2026-01-07T22:40:00Z", "--json")
+def test_every_format_gives_the_same_answer(logs, run, kind):
+    code, told, talk = run("drift", logs / f"log.{kind}", "--split-at", "2026-01-07T22:40:00Z", "--json")
     found = json.loads(told)
     assert (code, talk, found["drifted"], found["reference"]) == (1, "", True, "the rows before 2026-01-07T22:40:00Z")
     rows = {one["column"]: one for one in found["columns"]}
@@ -52,12 +43,12 @@ def test_every_format_gives_the_same_answer(logs, capsys, kind):
     assert rows["částka"]["ks_p_adjusted"] < 0.01
 
 
-def test_a_file_against_a_reference_and_arms_against_each_other(logs, capsys):
-    code, told, _ = run(capsys, "drift", logs / "after.parquet", "--reference", logs / "before.parquet", "--columns", "částka, prediction")
+def test_a_file_against_a_reference_and_arms_against_each_other(logs, run):
+    code, told, _ = run("drift", logs / "after.parquet", "--reference", logs / "before.parquet", "--columns", "částka, prediction")
     assert code == 1
     assert "částka" in told
     assert "moved" in told
-    code, told, _ = run(capsys, "drift", logs / "log.parquet", "--by", "variant")
+    code, told, _ = run("drift", logs / "log.parquet", "--by", "variant")
     assert code == 0
     assert "0 of 2 columns moved" in told
     assert "2,000 of champion" in told
@@ -75,7 +66,7 @@ def test_a_file_against_a_reference_and_arms_against_each_other(logs, capsys):
         (("log.parquet", "--by", "variant", "--ks-p", "3"), 2),
     ],
 )
-def test_what_cannot_be_compared_is_refused(logs, capsys, arguments, code):
-    found, told, talk = run(capsys, "drift", logs / arguments[0], *arguments[1:], "--json")
+def test_what_cannot_be_compared_is_refused(logs, run, arguments, code):
+    found, told, talk = run("drift", logs / arguments[0], *arguments[1:], "--json")
     assert (found, told) == (code, "")
     assert json.loads(talk.splitlines()[-1])["code"]

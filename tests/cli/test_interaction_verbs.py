@@ -8,15 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairtrial.cli.app import main
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    told = capsys.readouterr()
-    return ended.value.code, told.out, told.err
-
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
@@ -42,12 +33,12 @@ def shop(tmp_path_factory):
     return folder
 
 
-def test_a_pair_as_text_and_as_data(shop, capsys):
-    code, text, _ = run(capsys, "interaction", shop / "checkout.yaml", shop / "search.yaml")
+def test_a_pair_as_text_and_as_data(shop, run):
+    code, text, _ = run("interaction", shop / "checkout.yaml", shop / "search.yaml")
     assert code == 1, "high risk is a no"
     assert "These effects differ" in text
     assert "Interaction detected: consider pausing one experiment." in text
-    code, text, talk = run(capsys, "interaction", shop / "checkout.yaml", shop / "search.yaml", "--json")
+    code, text, talk = run("interaction", shop / "checkout.yaml", shop / "search.yaml", "--json")
     found = json.loads(text)
     assert (code, talk) == (1, "")
     assert found["interaction_result"]["has_interaction"] is True
@@ -57,39 +48,39 @@ def test_a_pair_as_text_and_as_data(shop, capsys):
         ("checkout", "control"), ("checkout", "treatment"), ("search", "control"), ("search", "treatment"),
     ]  # fmt: skip
     assert {"arm", "n_control", "conversions_treatment", "effect", "relative_lift"} <= found["tests"][0]["arms"][0].keys()
-    code, text, _ = run(capsys, "interaction", shop / "checkout.yaml", shop / "banner.yaml")
+    code, text, _ = run("interaction", shop / "checkout.yaml", shop / "banner.yaml")
     assert code == 0
     assert "Nothing shows that these effects differ" in text
     assert "would have been found with 80% power" in text
 
 
-def test_a_scan_takes_those_that_run_or_all(shop, capsys):
-    code, text, _ = run(capsys, "scan-interactions", shop, "--json")
+def test_a_scan_takes_those_that_run_or_all(shop, run):
+    code, text, _ = run("scan-interactions", shop, "--json")
     found = json.loads(text)
     assert (code, found["experiments"], found["pairs_analyzed"], found["high_risk_pairs"]) == (1, ["checkout", "search"], 1, 1)
-    code, text, _ = run(capsys, "scan-interactions", shop, "--all", "--json")
+    code, text, _ = run("scan-interactions", shop, "--all", "--json")
     found = json.loads(text)
     assert found["pairs_analyzed"] == 3
     assert found["high_risk_pairs"] == 1
-    code, text, _ = run(capsys, "scan-interactions", shop, "--all")
+    code, text, _ = run("scan-interactions", shop, "--all")
     assert code == 1
     assert "1 of 3 pairs are of high risk." in text
     assert text.index("checkout / search") < text.index("banner / "), "the riskiest first"
 
 
-def test_a_sample_is_said_with_its_error(shop, capsys):
-    found = json.loads(run(capsys, "scan-interactions", shop, "--all", "--method", "sample", "--json")[1])
+def test_a_sample_is_said_with_its_error(shop, run):
+    found = json.loads(run("scan-interactions", shop, "--all", "--method", "sample", "--json")[1])
     assert (found["method"], found["sampling_rate"]) == ("sample", 1 / 32)
-    exact = json.loads(run(capsys, "scan-interactions", shop, "--all", "--json")[1])
+    exact = json.loads(run("scan-interactions", shop, "--all", "--json")[1])
     assert exact["shared_users_std_error"] == 0.0
     for one, other in zip(found["results"], exact["results"], strict=True):
         assert abs(one["shared_users"] - other["shared_users"]) < 4 * found["shared_users_std_error"]
-    _, text, _ = run(capsys, "scan-interactions", shop, "--all", "--method", "sample")
+    _, text, _ = run("scan-interactions", shop, "--all", "--method", "sample")
     assert "from one unit in 32: shared users are estimates" in " ".join(text.split())
 
 
-def test_floors_make_it_untested_and_no_high_risk(shop, capsys):
-    code, text, _ = run(capsys, "interaction", shop / "checkout.yaml", shop / "search.yaml", "--min-users", 100_000)
+def test_floors_make_it_untested_and_no_high_risk(shop, run):
+    code, text, _ = run("interaction", shop / "checkout.yaml", shop / "search.yaml", "--min-users", 100_000)
     assert code == 0
     assert "Not tested: too few shared users in a cell." in text
 
@@ -105,8 +96,8 @@ def test_floors_make_it_untested_and_no_high_risk(shop, capsys):
         (["scan-interactions", "{shop}", "--method", "guess"], "exact or sample"),
     ],
 )
-def test_wrong_calls_are_refused_in_words(shop, capsys, arguments, says):
-    code, text, talk = run(capsys, *(argument.format(shop=shop) for argument in arguments))
+def test_wrong_calls_are_refused_in_words(shop, run, arguments, says):
+    code, text, talk = run(*(argument.format(shop=shop) for argument in arguments))
     assert code == 2
     assert text == ""
     assert says.lower() in " ".join(talk.split()).lower()

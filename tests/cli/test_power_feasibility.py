@@ -8,7 +8,6 @@ import duckdb
 import pytest
 import yaml
 
-from fairtrial.cli.app import main
 from fairtrial.spec import load_spec
 from fairtrial.spec.yaml_edit import append_item, set_value
 
@@ -46,17 +45,6 @@ experiments:
     power_analysis: { effect_size: { magnitude: 0.1 }, traffic_analysis: OTHER }
     implementation: {}
 """
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return left.value.code or 0, said.out, said.err
-
-    return call
 
 
 @pytest.fixture

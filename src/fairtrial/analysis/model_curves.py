@@ -50,6 +50,7 @@ def _compared(metric: MetricRows, rows: LogRows, units: UnitReading, challenger:
     outcome = metric.denominator - 1.0
 
     def statistic(index: Floats, weights: Floats) -> Floats:
+        """The area of a resample; values are the rows' numbers, so that scores and outcomes stay together."""
         own = index.astype(np.intp)
         return curve(score[own], outcome[own], weights)
 

@@ -115,6 +115,7 @@ class _Collapse:
     repeated: bool
 
     def sums(self, values: Floats) -> Floats:
+        """The sum of the rows' values for each unit."""
         return np.bincount(self.unit, weights=values, minlength=self.units).astype(np.float64)
 
 
@@ -268,6 +269,7 @@ def _read(frame: Any, spec: ExperimentSpec, failed: Mapping[str, Unavailable]) -
     reading = read_frame(frame, cast("UnitsData", spec.data), needs, [arm.key for arm in spec.arms], segments=spec.segments)
 
     def completed(arms: Mapping[str, ArmStats]) -> dict[str, ArmStats]:
+        """The arms with a reason in place of each metric that could not be read."""
         return {arm: replace(stats, outcomes={**stats.outcomes, **failed}) for arm, stats in arms.items()}
 
     segments = tuple(
@@ -285,6 +287,7 @@ def _mended(found: UnitReading, rows: LogRows) -> Reading:
     """
 
     def outcome(arm: str, key: str, stats: OutcomeStats | Unavailable) -> OutcomeStats | Unavailable:
+        """A metric of a whole arm."""
         metric = found.metrics.get(key)
         if metric is None or isinstance(stats, Unavailable):
             return stats
@@ -295,11 +298,13 @@ def _mended(found: UnitReading, rows: LogRows) -> Reading:
         return replace(stats, missing=0) if metric.labels else stats
 
     def whole(arm: str, stats: ArmStats) -> ArmStats:
+        """A whole arm, mended."""
         return replace(stats, outcomes={key: outcome(arm, key, one) for key, one in stats.outcomes.items()})
 
     by_arm = Unavailable(code="not_by_segment", reason="This metric is read over a whole arm, not by segment.")
 
     def within(stats: ArmStats) -> ArmStats:
+        """An arm within a segment, mended."""
         whole_arm = [key for key, metric in found.metrics.items() if metric.kind in {"rmse", "roc_auc", "quantile"}]
         return replace(stats, outcomes={key: by_arm if key in whole_arm else one for key, one in stats.outcomes.items()})
 

@@ -109,6 +109,7 @@ def compare_levels(column: str, group: str, reference: Sequence[str | None], cur
     missing = [np.array([value is None for value in sample], dtype=np.bool_) for sample in (reference, current)]
 
     def bins() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows of each sample at the commonest levels, missing, and at all other levels."""
         counts = [Counter(sample) for sample in (reference, current)]
         both = counts[0] + counts[1]
         common = sorted((value for value in both if value is not None), key=lambda value: (-counts[0][value], -both[value], value))[

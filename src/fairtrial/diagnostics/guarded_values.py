@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -35,31 +35,27 @@ class Values:
 
     Attributes:
         kind: What is made of them: a rate of zeros and ones, a quantile or a mean.
-        known: The values, finite, shape (n,).
+        n: Values that are known.
         missing: Rows that the metric is about and that have no value.
+        events: Of a rate: the ones.
+        known: Of a quantile or a mean: the values, finite, shape (n,).
         q: Of a quantile, which one, in (0, 1).
     """
 
     kind: Kind
-    known: Floats
-    missing: int
+    n: int
+    missing: int = 0
+    events: int = 0
+    known: Floats = field(default_factory=lambda: np.zeros(0))
     q: float = 0.0
-
-    @property
-    def n(self) -> int:
-        """Values that are known."""
-        return int(self.known.size)
-
-    @property
-    def events(self) -> int:
-        """Of a rate: the ones."""
-        return int(self.known.sum())
 
     @property
     def value(self) -> float | None:
         """The rate, the quantile (linear between order statistics) or the mean; None without values."""
         if not self.n:
             return None
+        if self.kind == "rate":
+            return self.events / self.n
         return float(np.quantile(self.known, self.q)) if self.kind == "quantile" else float(self.known.mean())
 
 
@@ -112,4 +108,7 @@ def _rate(metric: str, columns: Columns) -> Floats | None:
 def _split(values: Floats, kind: Kind, q: float = 0.0) -> Values:
     finite = np.isfinite(values)
     known = values[finite]
-    return Values(kind=kind, known=known, missing=int(values.size - known.size), q=q)
+    missing = int(values.size - known.size)
+    if kind == "rate":
+        return Values(kind=kind, n=known.size, missing=missing, events=int(known.sum()))
+    return Values(kind=kind, n=known.size, missing=missing, known=known, q=q)

@@ -179,9 +179,11 @@ class _Rows:
         self.visible: list[Floats] = []
 
     def untested(self, pairs: NDArray[np.intp], code: int | Codes) -> None:
+        """Rows of these pairs that could not be tested; of several reasons the first counts."""
         np.minimum.at(self.reason, pairs, code)
 
     def tested(self, pairs: NDArray[np.intp], p_value: Floats, effect: Floats, visible: Floats) -> None:
+        """A tested row of each of these pairs."""
         self.pair.append(pairs)
         self.p_value.append(p_value)
         self.effect.append(effect)
@@ -197,6 +199,7 @@ class _Rows:
         method: Method,
         alpha: float,
     ) -> InteractionScan:
+        """All pairs with their smallest p-value, corrected over all tested rows."""
         pair = np.concatenate([np.zeros(0, dtype=np.intp), *self.pair])
         p_value, effect, visible = (np.concatenate([np.zeros(0), *column]) for column in (self.p_value, self.effect, self.visible))
         corrected = adjust(p_value, "benjamini-hochberg", alpha=alpha).p_adjusted if p_value.size else p_value

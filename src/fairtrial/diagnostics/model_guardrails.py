@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from fairtrial.diagnostics.guarded_values import Columns, Values, guarded_values
@@ -125,8 +125,17 @@ def check_guardrail(
     Raises:
         UsageError: No limit binds.
     """
-    sides = _sides(metric, limits)
     values = guarded_values(metric, challenger, proportion=proportion)
+    found = judge_values(metric, limits, values, min_n=min_n)
+    if champion is None or values is None or not values.n:
+        return found
+    worse = next(iter(_sides(metric, limits)))
+    return replace(found, champion=compare_with_champion(metric, values, champion, worse=worse))
+
+
+def judge_values(metric: str, limits: Limits, values: Values | None, *, min_n: int = MIN_N) -> GuardrailCheck:
+    """Test values against their limits; arguments and errors as `check_guardrail`, without the champion."""
+    sides = _sides(metric, limits)
     if values is None or not values.n:
         return _without(metric, limits, values)
     tested: dict[Side, float] = {}
@@ -152,7 +161,6 @@ def check_guardrail(
         ci_high=high,
         kill=any(tested[side] < KILL_ALPHA and _far_beyond(value, sides[side], side) for side in broken),
         reason=f"{metric} is {value:.6g}, beyond its limit {sides[broken[0]]:g}" if broken else unknown,
-        champion=None if champion is None else compare_with_champion(metric, values, champion, worse=next(iter(sides))),
     )
 
 

@@ -135,6 +135,7 @@ def _beyond(metric: MetricSpec, value: float, interval: Interval | None) -> tupl
 
 def _sentence(metric: MetricSpec, state: str, reading: HarmReading, *, relative: bool) -> str:
     def show(value: float) -> str:
+        """A difference with its sign and unit."""
         return f"{100 * value:+.2f}%" if relative else f"{value:+.4g}"
 
     span = f"{show(reading.interval.low)} to {show(reading.interval.high)}"

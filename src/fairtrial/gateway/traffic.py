@@ -16,7 +16,7 @@ from fairtrial.gateway.mirror import Mirror, Mirrored
 from fairtrial.gateway.upstream import Answer, Upstream
 from fairtrial.serving.log import PredictionLog
 from fairtrial.serving.protocol import Asked, RefusedError, encoded, read_request
-from fairtrial.serving.records import FeatureLog, PredictionEvent, new_prediction_id
+from fairtrial.serving.records import FeatureLog, PredictionEvent
 from fairtrial.serving.router import RoutingDecision, TrafficRouter
 from fairtrial.serving.shadow_tally import ShadowRecord
 from fairtrial.spec.model_file import ModelExperiment
@@ -130,24 +130,7 @@ class Traffic:
         return self.router.assign_random_variant(asked.session) if asked.session else None
 
     def _begun(self, asked: Asked, decision: RoutingDecision) -> PredictionEvent:
-        return PredictionEvent(
-            experiment=self.served.config.name,
-            assignment_id=decision.assignment_id,
-            user_id=asked.user,
-            variant=decision.variant,
-            model_name=decision.model_name,
-            served_by=decision.model_name,
-            prediction=None,
-            timestamp=self.clock(),
-            latency_ms=0.0,
-            error=False,
-            timeout=False,
-            propensity=self.router.propensity(decision.model_name),
-            stage=self.stage,
-            prediction_id=new_prediction_id(),
-            features=self.features.redacted(asked.features),
-            segments=self.features.columns(asked.features),
-        )
+        return self.router.begin(decision, asked.features, log=self.features, at=self.clock(), user_id=asked.user, stage=self.stage)
 
     async def _answered(self, event: PredictionEvent, asked: Asked, headers: Headers) -> Answer:
         """The answer for a request: of the model that was to give it, else of the champion."""

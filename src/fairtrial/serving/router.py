@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
 from fairtrial.assignment.model_traffic import BUCKETS, ModelTraffic, session_bucket, user_bucket
 from fairtrial.errors import UsageError
-from fairtrial.serving.records import Variant
+from fairtrial.serving.records import FeatureLog, PredictionEvent, Variant, new_prediction_id
 from fairtrial.spec.model_experiment import ExperimentConfig
 
 log = logging.getLogger("fairtrial.serving")
@@ -100,6 +101,38 @@ class TrafficRouter:
         if self.shut:
             return float(model_name == self.traffic.champion)
         return self._shares.get(model_name, 0.0)
+
+    def begin(
+        self, decision: RoutingDecision, features: object, *, log: FeatureLog, at: dt.datetime, user_id: str | None = None, stage: str = ""
+    ) -> PredictionEvent:
+        """The event of a prediction that is about to be made, without its answer.
+
+        Args:
+            decision: Who is to answer.
+            features: Of the request, as they came.
+            log: What of them may be logged.
+            at: The moment, aware.
+            user_id: Who asks; None for a session.
+            stage: Of the rollout.
+        """
+        return PredictionEvent(
+            experiment=self.config.name,
+            assignment_id=decision.assignment_id,
+            user_id=user_id,
+            variant=decision.variant,
+            model_name=decision.model_name,
+            served_by=decision.model_name,
+            prediction=None,
+            timestamp=at,
+            latency_ms=0.0,
+            error=False,
+            timeout=False,
+            propensity=self.propensity(decision.model_name),
+            stage=stage,
+            prediction_id=new_prediction_id(),
+            features=log.redacted(features),
+            segments=log.columns(features),
+        )
 
     def _decided(self, assignment_id: str, bucket: int) -> RoutingDecision:
         if self.shut:

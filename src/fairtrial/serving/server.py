@@ -13,7 +13,7 @@ from typing import Any
 from fairtrial.errors import UsageError
 from fairtrial.serving.log import PredictionLog
 from fairtrial.serving.models import Predict, load_model, named_models
-from fairtrial.serving.records import FeatureLog, PredictionEvent, new_prediction_id
+from fairtrial.serving.records import FeatureLog, PredictionEvent
 from fairtrial.serving.router import RoutingDecision, TrafficRouter
 
 LOG_FOLDER = "experiment_logs"
@@ -100,24 +100,7 @@ class ModelServer:
         self.log.close()
 
     def _predicted(self, decision: RoutingDecision, user_id: str | None, features: Any) -> dict[str, Any]:
-        event = PredictionEvent(
-            experiment=self.router.config.name,
-            assignment_id=decision.assignment_id,
-            user_id=user_id,
-            variant=decision.variant,
-            model_name=decision.model_name,
-            served_by=decision.model_name,
-            prediction=None,
-            timestamp=self._clock(),
-            latency_ms=0.0,
-            error=False,
-            timeout=False,
-            propensity=self.router.propensity(decision.model_name),
-            stage="",
-            prediction_id=new_prediction_id(),
-            features=self._features.redacted(features),
-            segments=self._features.columns(features),
-        )
+        event = self.router.begin(decision, features, log=self._features, at=self._clock(), user_id=user_id)
         started = time.perf_counter()
         try:
             event.prediction = self._asked(decision, features)

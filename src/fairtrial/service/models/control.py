@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy.orm import Session
@@ -23,7 +23,7 @@ from fairtrial.storage.deployments import evidence_of, get_deployment, list_depl
 from fairtrial.storage.predictions import count_comparisons
 from fairtrial.storage.tables import ModelDeployment
 
-ACTIONS = ("stop", "pause", "resume", "approve", "restart")
+Change = Literal["stop", "pause", "resume", "approve", "restart"]
 
 
 def create(session: Session, body: ModelExperimentIn, *, actor: Actor, now: dt.datetime) -> ModelExperimentOut:
@@ -81,7 +81,7 @@ def shares_of(served: ModelExperiment, state: RolloutState) -> dict[str, float]:
     return allocation_at(served.config.champion_model, served.config.traffic_allocation, state.share)
 
 
-def change(session: Session, name: str, action: str, reason: str, *, actor: Actor, now: dt.datetime, settings: Settings) -> StoppedOut:
+def change(session: Session, name: str, action: Change, reason: str, *, actor: Actor, now: dt.datetime, settings: Settings) -> StoppedOut:
     """Stop, pause, resume, approve or restart a rollout.
 
     Raises:

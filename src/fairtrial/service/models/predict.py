@@ -13,7 +13,7 @@ from fairtrial.errors import ConnectorError, UsageError
 from fairtrial.service.models.control import served_of, state_of
 from fairtrial.service.models.schemas import LabelsIn, LabelsOut, PredictIn, PredictOut
 from fairtrial.serving.protocol import UnreadableAnswerError, body_for, prediction_in, target_of
-from fairtrial.serving.records import PredictionEvent, feature_log, new_prediction_id
+from fairtrial.serving.records import PredictionEvent, feature_log
 from fairtrial.serving.rollout import RolloutState, traffic_of
 from fairtrial.serving.router import TrafficRouter
 from fairtrial.spec.model_file import ModelExperiment
@@ -55,25 +55,9 @@ def predict(database: Database, name: str, body: PredictIn, *, now: dt.datetime,
         decision = router.assign_random_variant(body.session_id)
     else:
         raise UsageError("A prediction is for somebody: user_id or session_id must be given, got neither.")
+    stage = served.serving.rollout.steps[state.stage].name
     features = feature_log(served.serving.features, hash_key)
-    event = PredictionEvent(
-        experiment=name,
-        assignment_id=decision.assignment_id,
-        user_id=body.user_id,
-        variant=decision.variant,
-        model_name=decision.model_name,
-        served_by=decision.model_name,
-        prediction=None,
-        timestamp=now,
-        latency_ms=0.0,
-        error=False,
-        timeout=False,
-        propensity=router.propensity(decision.model_name),
-        stage=served.serving.rollout.steps[state.stage].name,
-        prediction_id=new_prediction_id(),
-        features=features.redacted(body.features),
-        segments=features.columns(body.features),
-    )
+    event = router.begin(decision, body.features, log=features, at=now, user_id=body.user_id, stage=stage)
     failure = _ask(served, event, body)
     with database.writing() as session:
         store_predictions(session, [event.as_row()])

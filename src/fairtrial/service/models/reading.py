@@ -8,19 +8,18 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from fairtrial.analysis import ExperimentAnalyzer
+from fairtrial.diagnostics.guarded_values import Values
+from fairtrial.diagnostics.model_guardrails import judge_values
 from fairtrial.errors import NotEnoughDataError, UnknownNameError, UsageError
 from fairtrial.service.models.control import served_of, shown, state_of, tally_of, watched
 from fairtrial.service.models.monitor import frame_of, stored_watch, windowed
 from fairtrial.service.models.schemas import AnalysisIn, AnalysisOut, MetricIn, ModelExperimentOut, Phase, ShadowOut
 from fairtrial.serving.rollout import analysis_phase
-from fairtrial.stats.exact import binomial_exact_p
 from fairtrial.storage.deployments import get_deployment
 from fairtrial.storage.predictions import read_predictions
 
-FEWEST = 200
-"""Requests below which a rate says nothing good."""
-
-LEVEL = 0.05
+PHASES: dict[str, Phase] = {"violated": "fail", "ok": "pass"}
+"""What a deployment tool hears of a guardrail; of any other status, that nothing can be said."""
 
 
 def one(session: Session, name: str) -> ModelExperimentOut:
@@ -103,19 +102,13 @@ def analyse(session: Session, body: AnalysisIn, *, now: dt.datetime) -> Analysis
 
 
 def _judged(metric: MetricIn) -> tuple[Phase, str]:
-    """A rate against its limit, by the exact one-sided binomial test.
+    """A rate against its limit, by the rule of every guardrail.
 
     Raises:
         UsageError: There are more events than requests.
     """
     if metric.events > metric.n:
         raise UsageError(f"events must not exceed n, got {metric.events} of {metric.n}.")
-    if metric.n == 0:
-        return "inconclusive", "there are no requests"
-    rate = metric.events / metric.n
-    p_value = binomial_exact_p(metric.events, metric.n, metric.limit, alternative="greater") if rate > metric.limit else 1.0
-    if p_value < LEVEL:
-        return "fail", f"{rate:.4g} is above {metric.limit:g} (p={p_value:.3g})"
-    if metric.n < FEWEST:
-        return "inconclusive", f"{metric.n} of {FEWEST} requests"
-    return "pass", f"{rate:.4g} is not shown to be above {metric.limit:g}"
+    found = judge_values("the rate", (None, metric.limit), Values(kind="rate", n=metric.n, events=metric.events))
+    phase = PHASES.get(found.status, "inconclusive")
+    return phase, found.reason or f"{found.value:.4g} is not shown to be above {metric.limit:g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -93,31 +94,24 @@ def shadow(db: DbRead, actor: AsViewer, name: str, challenger: str | None = None
     return reading.shadow(db, name, challenger)
 
 
-@router.post("/{name}/stop", response_model=StoppedOut)
-def stop(db: DbWrite, state: State, actor: AsDeveloper, now: Now, name: str, body: ReasonIn) -> StoppedOut:
-    """All traffic to the champion; only a restart gives any back (ML-36)."""
-    return control.change(db, name, "stop", body.reason, actor=actor, now=now, settings=state.settings)
+def changing(change: control.Change) -> Callable[..., StoppedOut]:
+    """The route of a person's word on a rollout."""
+
+    def changed(db: DbWrite, state: State, actor: AsDeveloper, now: Now, name: str, body: ReasonIn) -> StoppedOut:
+        return control.change(db, name, change, body.reason, actor=actor, now=now, settings=state.settings)
+
+    return changed
 
 
-@router.post("/{name}/pause", response_model=StoppedOut)
-def pause(db: DbWrite, state: State, actor: AsDeveloper, now: Now, name: str, body: ReasonIn) -> StoppedOut:
-    """Stay in this stage with its share; guardrails go on watching."""
-    return control.change(db, name, "pause", body.reason, actor=actor, now=now, settings=state.settings)
+CHANGES: dict[control.Change, str] = {
+    "stop": "All traffic to the champion; only a restart gives any back (ML-36).",
+    "pause": "Stay in this stage with its share; guardrails go on watching.",
+    "resume": "Go on after a pause.",
+    "approve": "One stage further by a person's word; guardrails that are broken or say nothing are not overruled.",
+    "restart": "Begin at the first stage again, with evidence counted anew.",
+}
 
-
-@router.post("/{name}/resume", response_model=StoppedOut)
-def resume(db: DbWrite, state: State, actor: AsDeveloper, now: Now, name: str, body: ReasonIn) -> StoppedOut:
-    """Go on after a pause."""
-    return control.change(db, name, "resume", body.reason, actor=actor, now=now, settings=state.settings)
-
-
-@router.post("/{name}/approve", response_model=StoppedOut)
-def approve(db: DbWrite, state: State, actor: AsDeveloper, now: Now, name: str, body: ReasonIn) -> StoppedOut:
-    """One stage further by a person's word; guardrails that are broken or say nothing are not overruled."""
-    return control.change(db, name, "approve", body.reason, actor=actor, now=now, settings=state.settings)
-
-
-@router.post("/{name}/restart", response_model=StoppedOut)
-def restart(db: DbWrite, state: State, actor: AsDeveloper, now: Now, name: str, body: ReasonIn) -> StoppedOut:
-    """Begin at the first stage again, with evidence counted anew."""
-    return control.change(db, name, "restart", body.reason, actor=actor, now=now, settings=state.settings)
+for _change, _means in CHANGES.items():
+    router.add_api_route(
+        f"/{{name}}/{_change}", changing(_change), methods=["POST"], response_model=StoppedOut, name=_change, description=_means
+    )
