@@ -106,7 +106,7 @@ class Door:
 
     async def round(self):
         """One round of the keeper, its check not waited for."""
-        self.keeper._checked = 0.0
+        self.keeper._checked = float("-inf")
         await asyncio.to_thread(self.keeper._round)
 
 
