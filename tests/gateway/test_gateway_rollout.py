@@ -36,8 +36,8 @@ async def drive(gateway, users, first=0):
 
 async def drive_at_once(gateway, users, first=0):
     found = []
-    for begin in range(first, first + users, 20):
-        found += await asyncio.gather(*(gateway.post(user=f"user_{i}") for i in range(begin, begin + 20)))
+    for begin in range(first, first + users, 60):
+        found += await asyncio.gather(*(gateway.post(user=f"user_{i}") for i in range(begin, begin + 60)))
     return found
 
 
@@ -169,10 +169,11 @@ def test_a_note_that_cannot_be_read_is_no_permission(scene):
 
 def test_two_gateways_share_evidence_and_state(scene):
     """Neither alone has seen enough; together they stop, and the one that did not find out obeys."""
-    raw = spec(scene.addresses, rollout=rollout(min_requests=50)) | {"guardrail_metrics": {"prediction": [0.0, 0.5]}}
+    raw = spec(scene.addresses, rollout=rollout(min_requests=50), timeout_seconds=10) | {"guardrail_metrics": {"p95_latency_ms": [0, 1_000]}}
 
     async def play():
         async with scene.gateway(raw) as first, scene.gateway(raw) as second:
+            scene.challenger.delay = 1.1  # beyond the limit, and far from twice that
             await drive_at_once(first, 120)
             await first.round()
             alone = first.keeper.state.status
