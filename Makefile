@@ -95,7 +95,7 @@ dist: $(READY)
 	$(BIN)/python tests/run_wheel.py dist/*.whl
 
 lock: $(READY)
-	$(COMPILE) --extra postgres --extra service --extra reports --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) --extra postgres --extra service --extra reports --extra dashboard --group dev pyproject.toml -o requirements.lock
 	$(COMPILE) --extra postgres --extra service --extra spark --group test pyproject.toml -c requirements.lock -o requirements-spark.lock
 	$(COMPILE) requirements-models.in -o requirements-models.lock
 

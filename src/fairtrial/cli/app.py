@@ -59,6 +59,7 @@ VERBS = {
     "apply": Verb("deployment", "apply", "Make a service run the specs: create drafts, add versions."),
     "schema": Verb("specs", "schema", "Print the JSON Schema of a spec."),
     "serve": Verb("serve", "serve", "Start the service: REST API, OFREP, jobs, in one process."),
+    "dashboard": Verb("serve", "dashboard", "Start the dashboard alone, over a service or a folder of scorecards."),
     "gateway": Verb("gateway", "gateway", "Route predictions to a champion and its challengers, watched."),
     "rollout": Verb("rollout", "rollout", "Show, stop, pause, resume, approve or restart the rollout of a model."),
     "monitor": Verb("monitor", "monitor", "Read the guardrails of a model experiment; stop it when one is broken."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import cache
 
 from fastapi import APIRouter, FastAPI
@@ -20,6 +20,7 @@ from fairtrial.service.audit_api.routes import router as audit
 from fairtrial.service.clock import Clock, utc_now
 from fairtrial.service.configs.routes import router as configs
 from fairtrial.service.connectors.routes import router as connectors
+from fairtrial.service.dashboard import MountedDashboard
 from fairtrial.service.docs_page.contract import show_roles
 from fairtrial.service.docs_page.routes import router as docs_page
 from fairtrial.service.experiments.routes import router as experiments
@@ -31,6 +32,7 @@ from fairtrial.service.ingest.routes import event_router as events
 from fairtrial.service.ingest.routes import router as ingest
 from fairtrial.service.ingest.routes import webhook_router as webhooks
 from fairtrial.service.ingest.writer import IngestWriter
+from fairtrial.service.interactions.routes import experiment_router as novelty
 from fairtrial.service.interactions.routes import router as interactions
 from fairtrial.service.jobs.routes import job_router as job_runs
 from fairtrial.service.jobs.routes import router as nightly
@@ -41,6 +43,7 @@ from fairtrial.service.middleware import RequestFrame
 from fairtrial.service.models.routes import router as models
 from fairtrial.service.monitoring.routes import router as monitoring
 from fairtrial.service.notifications.routes import router as notifications
+from fairtrial.service.overview.routes import router as overview
 from fairtrial.service.planning.routes import router as planning
 from fairtrial.service.population.routes import router as population
 from fairtrial.service.privacy.routes import router as privacy
@@ -68,9 +71,10 @@ OTHER_ROUTERS = (
     notifications,
     interactions,
     models,
+    overview,
 )
 """Mounted below /api/v1."""
-EXPERIMENT_ROUTERS = (nightly, planning, results, monitoring, experiments, assignments, versions, flags, ingest)
+EXPERIMENT_ROUTERS = (nightly, planning, results, monitoring, novelty, experiments, assignments, versions, flags, ingest)
 """Mounted twice, below /api/v1 and below /api (Part II)."""
 
 
@@ -102,7 +106,9 @@ def _routes() -> tuple[BaseRoute, ...]:
     return tuple(router.routes)
 
 
-def create_app(settings: Settings, *, clock: Clock = utc_now, database: Database | None = None, jobs: bool = False) -> FastAPI:
+def create_app(
+    settings: Settings, *, clock: Clock = utc_now, database: Database | None = None, jobs: bool = False, address: str = ""
+) -> FastAPI:
     """The service over one database, its tables brought up to date as it starts.
 
     Args:
@@ -110,6 +116,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, database: Database
         clock: The time; tests set it.
         database: Open database to use instead of the settings' own; the caller closes it.
         jobs: Run the jobs in this process too, unless the settings turn them off.
+        address: Where this process is reached from itself; the dashboard of the settings asks there.
     """
     opened = open_database(settings.database_url.get_secret_value()) if database is None else database
 
@@ -121,7 +128,8 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, database: Database
         state.snapshot.start()
         state.assignments.start()
         scheduler = start_scheduler(opened, settings, clock=clock) if jobs and settings.scheduler else None
-        yield
+        async with dashboard.running() if dashboard is not None else nullcontext():
+            yield
         if scheduler is not None:
             scheduler.stop()
         state.ingest.close()
@@ -152,8 +160,11 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, database: Database
         limits=make_limits(settings.rate_limit, settings.failed_auth_limit),
     )
     app.state.service = state
+    dashboard = None if settings.dashboard is None else MountedDashboard(settings.dashboard, address)
     add_problem_handlers(app)
     app.router.routes.extend(_routes())
+    if dashboard is not None:
+        app.router.routes.extend(dashboard.routes)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins_in(settings.cors_origins), allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(RequestFrame, state=state)

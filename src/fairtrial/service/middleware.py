@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from fairtrial.service.problems import problem
 from fairtrial.service.settings import is_loopback, origins_in
@@ -76,7 +77,10 @@ class RequestFrame:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            stranger = None
+            if scope["type"] == "websocket" and self.state.settings.auth_mode == "off":
+                stranger = stranger_in(dict(scope["headers"]), self.state.settings.cors_origins)
+            await (self.app if stranger is None else WebSocketClose(1008, "foreign page"))(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")

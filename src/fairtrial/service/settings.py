@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     """Run the jobs in this process: nightly report, checks, alerts, delivery. Turn it off where cron does, or another process."""
     alert_targets: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
     """Where alerts go: name to Apprise address (`mailto://...`, `slack://...`, `jsons://...`), as JSON or `..._TARGETS__OPS=...`."""
+    dashboard: Path | None = None
+    """The Streamlit script that is served below `/dashboard`; `fairtrial serve` names its own."""
     alert_base_url: str = ""
     """Where people reach this service, such as `https://experiments.example`; alerts then carry links."""
 

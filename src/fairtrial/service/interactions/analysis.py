@@ -154,6 +154,16 @@ def read_novelty(session: Session, first: str, second: str, *, now: dt.datetime)
     )
 
 
+def read_own_novelty(session: Session, reference: str, *, now: dt.datetime) -> NoveltyDetail:
+    """Novelty of one experiment, with its effects by day.
+
+    Raises:
+        NotFoundError: It does not exist.
+        StorageError: The store failed.
+    """
+    return _detail(session, load(session, [get_experiment(session, reference)])[0], now)
+
+
 def pair_out(
     analysis: PairAnalysis,
     verdicts: Sequence[VerdictInArm],

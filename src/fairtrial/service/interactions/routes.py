@@ -9,9 +9,10 @@ from fastapi import APIRouter, Query
 from fairtrial.service.dependencies import DbRead, Now
 from fairtrial.service.interactions import analysis, scans
 from fairtrial.service.interactions.access import AsInteractionReader
-from fairtrial.service.interactions.schemas import NoveltyPairOut, PairOut, ScanOut, StoredScanList, TrendOut
+from fairtrial.service.interactions.schemas import NoveltyDetail, NoveltyPairOut, PairOut, ScanOut, StoredScanList, TrendOut
 
 router = APIRouter(prefix="/interactions", tags=["interactions"])
+experiment_router = APIRouter(prefix="/experiments", tags=["interactions"])
 
 
 @router.get("/scan", response_model=ScanOut)
@@ -53,3 +54,10 @@ def trend(db: DbRead, actor: AsInteractionReader, experiment_a: str, experiment_
     """Overlap, interaction and risk of a pair over the kept scans, oldest first."""
     del actor
     return scans.read_trend(db, experiment_a, experiment_b)
+
+
+@experiment_router.get("/{experiment}/novelty", response_model=NoveltyDetail)
+def own_novelty(db: DbRead, actor: AsInteractionReader, now: Now, experiment: str) -> NoveltyDetail:
+    """Does the effect of one experiment fade: effects by day since assignment (IN-09)."""
+    del actor
+    return analysis.read_own_novelty(db, experiment, now=now)

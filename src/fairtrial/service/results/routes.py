@@ -13,8 +13,17 @@ from fairtrial.service.results.balance import read_balance
 from fairtrial.service.results.meta_analysis import pool_experiments
 from fairtrial.service.results.meta_schemas import MetaOut, MetaRequest
 from fairtrial.service.results.results import decide, export_csv, read_results, read_scorecard, take_look
-from fairtrial.service.results.schemas import BalanceOut, DecisionIn, DecisionOut, PeriodOut, ResultsOut, TimeSeriesOut
-from fairtrial.service.results.time_series import Freq, read_time_series
+from fairtrial.service.results.schemas import (
+    BalanceOut,
+    DecisionIn,
+    DecisionOut,
+    PeriodOut,
+    ResultsOut,
+    TimeSeriesOut,
+    TrajectoryOut,
+    TrajectoryPoint,
+)
+from fairtrial.service.results.time_series import Freq, read_time_series, read_trajectory
 from fairtrial.storage.experiments import list_experiments
 
 PDF_RESPONSE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}}
@@ -86,6 +95,13 @@ def time_series(db: DbRead, actor: AsViewer, experiment: str, freq: Freq = "D") 
     """Cumulative counts, rates and uplift, one row a day (`D`) or week from Monday (`W`) (HO-10)."""
     del actor
     return TimeSeriesOut(data=[PeriodOut.model_validate(row) for row in read_time_series(db, experiment, freq)])
+
+
+@router.get("/{experiment}/trajectory", response_model=TrajectoryOut)
+def trajectory(db: DbRead, actor: AsViewer, experiment: str, freq: Freq = "D") -> TrajectoryOut:
+    """The cumulative uplift by day or week, with intervals that hold at all of them at once (G-13)."""
+    del actor
+    return TrajectoryOut(data=[TrajectoryPoint.model_validate(row) for row in read_trajectory(db, experiment, freq)])
 
 
 @router.get("/{experiment}/balance", response_model=BalanceOut)

@@ -158,6 +158,24 @@ class BalanceOut(BaseModel):
     threshold: float
 
 
+class TrajectoryPoint(BaseModel):
+    """The uplift of everything up to a period."""
+
+    date: str
+    n: int
+    uplift_abs: float | None
+    ci_low: float | None
+    ci_high: float | None
+    always_valid_p: float | None
+    """The smallest so far."""
+
+
+class TrajectoryOut(BaseModel):
+    """How the uplift came about; its intervals hold at all periods at once."""
+
+    data: list[TrajectoryPoint]
+
+
 class DecisionIn(Body):
     """What was decided."""
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
 from fairtrial.service.experiments.lifecycle import get_experiment
 from fairtrial.service.experiments.routing import stored_spec
+from fairtrial.service.results.always_valid import rate_look
 from fairtrial.service.results.reading import window_of
-from fairtrial.storage.readings import PeriodCounts, count_periods
+from fairtrial.storage.readings import ArmCounts, PeriodCounts, count_periods
 
 Freq = Literal["D", "W"]
 TIME_SERIES_COLUMNS = (
@@ -33,6 +35,33 @@ def read_time_series(session: Session, reference: str, freq: Freq) -> list[dict[
     spec = stored_spec(row)
     found = count_periods(session, window_of(row), freq)
     return accumulate(found, freq, treatment=spec.treatments[0], control=spec.control)
+
+
+def read_trajectory(session: Session, reference: str, freq: Freq) -> list[dict[str, Any]]:
+    """The cumulative uplift by period with the interval that holds at all of them at once (mSPRT, G-13).
+
+    A period with too little to say has no interval; the running p is the smallest so far.
+
+    Raises:
+        NotFoundError: There is no such experiment.
+    """
+    row = get_experiment(session, reference)
+    spec = stored_spec(row)
+    rows = accumulate(count_periods(session, window_of(row), freq), freq, treatment=spec.treatments[0], control=spec.control)
+    found: list[dict[str, Any]] = []
+    smallest = 1.0
+    for period in rows:
+        arms = [ArmCounts(n=period[f"{arm}_n"], converters=period[f"{arm}_conversions"]) for arm in ("control", "treatment")]
+        look = rate_look(arms[0], arms[1], spec.plan)
+        point: dict[str, Any] = {"date": period["date"], "n": arms[0].n + arms[1].n, "uplift_abs": period["uplift_abs"]}
+        if look is None:
+            found.append(point | {"ci_low": None, "ci_high": None, "always_valid_p": None})
+            continue
+        smallest = min(smallest, look.look.p_value)
+        interval = look.look.interval
+        ends = [end if math.isfinite(end) else None for end in (interval.low, interval.high)]
+        found.append(point | {"ci_low": ends[0], "ci_high": ends[1], "always_valid_p": smallest})
+    return found
 
 
 def accumulate(found: PeriodCounts, freq: Freq, *, treatment: str, control: str) -> list[dict[str, Any]]:

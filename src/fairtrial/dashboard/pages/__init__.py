@@ -1,0 +1,1 @@
+"""Pages: each a script that Streamlit runs when it is drawn."""

@@ -1,0 +1,99 @@
+"""Experiments of models: traffic, shadow agreement, guardrails, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fairtrial.reports.formatting import DASH
+from fairtrial.reports.pages import figures
+
+STATES: Mapping[str, str] = {"running": "good", "paused": "caution", "stopped": "bad", "completed": "wait"}
+STATUS: Mapping[str, str] = {"ok": "good", "violated": "bad", "insufficient": "wait", "no_data": "caution"}
+
+
+def traffic_rows(one: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Bars (name, share in percent) of the traffic."""
+    return [{"name": model, "share": 100.0 * share} for model, share in one["traffic_allocation"].items()]
+
+
+def history_rows(one: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Every step that led here, the latest first."""
+    rows = [
+        {
+            "At": figures.minute(event.get("at")),
+            "What": figures.words(event.get("what")),
+            "Stage": str(event.get("stage", DASH)),
+            "By": str(event.get("by", DASH)),
+            "Why": str(event.get("reason", "")),
+        }
+        for event in one["history"]
+    ]
+    return rows[::-1]
+
+
+def shadow_cards(shadow: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """How far champion and challenger agree."""
+    rate = shadow["divergence_rate"]
+    interval = f"95% {figures.percent(shadow['ci_low'])} to {figures.percent(shadow['ci_high'])}" if rate is not None else ""
+    latency: Mapping[str, Any] = shadow["latency"] or {}
+    slower: float | None = latency.get("mean_difference_ms")
+    return (
+        ("Mirrored", figures.whole(shadow["requests"]), f"{figures.whole(shadow['dropped'])} dropped"),
+        ("Diverge", figures.percent(rate), f"{interval}, limit {figures.percent(shadow['limit'])}"),
+        ("Labels flip", figures.percent(shadow["label_flip_rate"]), ""),
+        ("Challenger fails", figures.whole(shadow["challenger_errors"]), f"{figures.whole(shadow['challenger_timeouts'])} too late"),
+        ("Gate", figures.words(shadow["gate"]), "" if slower is None else f"{figures.number(slower, 3)} ms slower"),
+    )
+
+
+def guardrail_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A row a guardrail, of the latest rows."""
+    rows: list[dict[str, str]] = []
+    metrics: Mapping[str, Mapping[str, Any]] = found["metrics"]
+    for name, one in metrics.items():
+        low, high = one.get("threshold") or (None, None)
+        rows.append(
+            {
+                "Guardrail": name,
+                "Status": figures.words(one.get("status")),
+                "Value": figures.number(one.get("value")),
+                "Limits": f"{figures.number(low)} to {figures.number(high)}",
+                "Rows": figures.whole(one.get("n")),
+                "Interval": f"{figures.number(one.get('ci_low'))} to {figures.number(one.get('ci_high'))}",
+                "Why": str(one.get("reason") or ""),
+            }
+        )
+    return rows
+
+
+def watch_sentence(found: Mapping[str, Any]) -> str:
+    """What the watch with one error rate says of the whole run."""
+    watch = found["watch"]
+    reason = watch.get("reason") or ""
+    return f"The watch over the whole run says: {figures.words(watch.get('status'))}." + (f" {reason}" if reason else "")
+
+
+def report_cards(report: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """The primary metric of champion and challenger."""
+    metric = report["primary_metric"]
+    champion = metric.get("champion_rate", metric.get("champion_mean"))
+    challenger = metric.get("challenger_rate", metric.get("challenger_mean"))
+    coverage: Mapping[str, Any] = report["label_coverage"] or {}
+    return (
+        ("Champion", figures.number(champion), f"{figures.whole(report['champion_samples'])} predictions"),
+        ("Challenger", figures.number(challenger), f"{figures.whole(report['challenger_samples'])} predictions"),
+        ("Lift", figures.lift(metric.get("relative_lift", metric.get("relative_change"))), figures.words(metric.get("metric"))),
+        ("p-value", figures.p(metric.get("p_value")), ""),
+        ("Labels known", " / ".join(figures.percent(value) for value in coverage.values()) or DASH, " / ".join(coverage)),
+    )
+
+
+def report_sentence(report: Mapping[str, Any]) -> str:
+    """Decision and reason."""
+    return f"{figures.words(report['decision']).capitalize()}. {report['reason']}"
+
+
+def latency_rows(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Points (date, group, value) of a guardrail over time."""
+    return [{"date": point["at"], "group": point["model"], "value": point["value"]} for point in points]

@@ -1,0 +1,1 @@
+"""What is going on, in one answer: for the first page of the dashboard, from what is stored already."""
