@@ -80,7 +80,7 @@ def create() -> None:
         left, right = st.columns(2)
         with left:
             form.field("channel", lambda: st.selectbox("Channel", known))
-            form.field("conversion_key", lambda: st.selectbox("KPI", kpis, accept_new_options=True))
+            form.field("conversion_key", lambda: cast("str | None", cast("Any", st).selectbox("KPI", kpis, accept_new_options=True)))
             form.field("start_at", lambda: st.date_input("Starts", dt.datetime.now(dt.UTC).date()))
             form.field("end_at", lambda: st.date_input("Ends", dt.datetime.now(dt.UTC).date() + dt.timedelta(days=28)))
         with right:
