@@ -282,42 +282,55 @@ class SimulatedUsers:
         border = math.ceil(Fraction(str(share)) * HASH_SPACE)
         return np.ones(self.hashes.size, dtype=bool) if border >= HASH_SPACE else self.hashes < np.uint64(border)
 
-    def observed(self, shares: tuple[float, ...]) -> RolloutData:
-        """The sessions of the first days, under these shares.
+    def outcomes(self, shares: tuple[float, ...]) -> dict[str, NDArray[Any]]:
+        """The sessions of the first days under these shares, in numbers alone.
 
         Args:
             shares: Share of the treatment on days 1, 2, ...; fewer days than planned are a rollout still under way.
 
         Returns:
-            Rows up to the last of these days.
+            `user`, `level`, `arm` (codes), `day`, `task` (NaN where unaccepted), `accepted`, `wait` and `failed`, one entry a session.
         """
         _check_shares(shares, len(shares))
         here = slice(0, int(np.searchsorted(self.day, len(shares), side="right")))
         user, day = self.user[here], self.day[here]
-        by_share = {share: self.treated(share) for share in dict.fromkeys(shares)}
         arm = np.zeros(user.size, dtype=np.int64)
-        for i, share in enumerate(shares):
-            rows = day == i + 1
-            arm[rows] = by_share[share][user[rows]]
+        for share in dict.fromkeys(shares):
+            rows = np.isin(day, [i + 1 for i, other in enumerate(shares) if other == share])
+            arm[rows] = self.treated(share)[user[rows]]
         row = np.arange(user.size)
         accepted = self.accepted[here][row, arm]
-        names = np.array(["control", "treatment"])
-        columns: dict[str, NDArray[Any]] = {
-            "user_id": self.ids[user],
-            "session_id": np.char.add("s-", np.char.zfill(row.astype(str), 8)),
+        return {
+            "user": user,
+            "level": self.level[user],
+            "arm": arm,
             "day": day,
-            "variant": names[arm],
-            "engagement": np.array(LEVELS)[self.level[user]],
-            "task_completion_time": np.where(accepted, self.task[here][row, arm], np.nan),
+            "task": np.where(accepted, self.task[here][row, arm], np.nan),
             "accepted": accepted,
-            "latency_ms": self.wait[here][row, arm],
-            "error": self.failed[here][row, arm],
+            "wait": self.wait[here][row, arm],
+            "failed": self.failed[here][row, arm],
+        }
+
+    def observed(self, shares: tuple[float, ...]) -> RolloutData:
+        """The same as rows with names, and the truth beside them."""
+        seen = self.outcomes(shares)
+        names, levels = np.array(["control", "treatment"]), np.array(LEVELS)
+        columns: dict[str, NDArray[Any]] = {
+            "user_id": self.ids[seen["user"]],
+            "session_id": np.char.add("s-", np.char.zfill(np.arange(seen["user"].size).astype(str), 8)),
+            "day": seen["day"],
+            "variant": names[seen["arm"]],
+            "engagement": levels[seen["level"]],
+            "task_completion_time": seen["task"],
+            "accepted": seen["accepted"],
+            "latency_ms": seen["wait"],
+            "error": seen["failed"],
         }
         users: dict[str, NDArray[Any]] = {
             "user_id": self.ids,
-            "engagement": np.array(LEVELS)[self.level],
+            "engagement": levels[self.level],
             "pre_sessions": self.pre_sessions,
-            "variant": names[by_share[shares[-1]].astype(np.int64)],
+            "variant": names[self.treated(shares[-1]).astype(np.int64)],
         }
         return RolloutData(config=self.config, columns=columns, users=users, truth=self.truth())
 
