@@ -47,6 +47,7 @@ VERBS = {
     "calibrate": Verb("calibrate", "calibrate", "Measure a method's size, coverage and power by simulation."),
     "assign": Verb("assign", "assign", "Assign a list of units, and say how alike the arms are."),
     "generate": Verb("generate", "generate", "Make SYNTHETIC data of an experiment, to rehearse it."),
+    "simulate": Verb("simulate", "simulate", "Simulate a rollout of a feature, day by day, to its decision."),
     "analyze": Verb("analyze", "analyze", "Analyse an experiment and decide by its own rule."),
     "novelty": Verb("novelty", "novelty", "Does the effect fade, or grow, with the days since first exposure?"),
     "interference": Verb("novelty", "interference", "Do control units see the treatment?"),
