@@ -131,7 +131,9 @@ def check_stages(stages: Sequence[float]) -> tuple[float, ...]:
         UsageError: There is none, one lies outside (0, 1], or they do not rise.
     """
     if not stages or not all(0.0 < check_number("A stage", stage) <= 1.0 for stage in stages):
-        raise UsageError(f"Stages must be shares in (0, 1], one at least, got {list(stages)}.", hint="For example 0.05, 0.1, 0.25, 0.5, 1.0.")
+        raise UsageError(
+            f"Stages must be shares in (0, 1], one at least, got {list(stages)}.", hint="For example 0.05, 0.1, 0.25, 0.5, 1.0."
+        )
     if any(a >= b for a, b in zip(stages, stages[1:], strict=False)):
         raise UsageError(f"Stages must rise, got {list(stages)}.", hint="A share that falls would move users out of the treatment.")
     return tuple(stages)

@@ -122,7 +122,9 @@ class RolloutRun:
         }
 
 
-def run_rollout(config: RolloutConfig, rules: RolloutRules, *, ramp: bool = False, tell: Callable[[str], None] = lambda _: None) -> RolloutRun:
+def run_rollout(
+    config: RolloutConfig, rules: RolloutRules, *, ramp: bool = False, tell: Callable[[str], None] = lambda _: None
+) -> RolloutRun:
     """Run a simulated rollout until it is decided.
 
     Args:

@@ -9,10 +9,10 @@ import streamlit as st
 from fairtrial.dashboard.source import Desk, folder
 from fairtrial.errors import FairtrialError
 
-PAGES = Path(__file__).with_name("pages")
+PAGES = Path(__file__).with_name("screens")
 PLACES = {
     "Watch": [("home", "Home"), ("experiment", "Experiment"), ("interactions", "Interactions"), ("models", "Models")],
-    "Run": [("plan", "Create and plan"), ("incrementality", "Incrementality")],
+    "Run": [("plan", "Create and plan"), ("incrementality", "Incrementality"), ("rollouts", "Rollouts")],
     "Keep": [("catalog", "Catalog and decisions"), ("admin", "Admin")],
 }
 """Pages by group: file and address, title."""

@@ -141,7 +141,9 @@ class _Facts:
     @property
     def guardrail_reason(self) -> str:
         """The code of the guardrails' state."""
-        return "no_guardrails" if self.overall is None else {"PASS": "guardrails_pass"}.get(self.overall, f"guardrail_{self.overall.lower()}")
+        return (
+            "no_guardrails" if self.overall is None else {"PASS": "guardrails_pass"}.get(self.overall, f"guardrail_{self.overall.lower()}")
+        )
 
     @property
     def users(self) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from fairtrial.reports.formatting import DASH, count, p_value, precise, share
+from fairtrial.reports.formatting import DASH, count, p_statement, p_value, precise, share
 
 
 def whole(value: float | None) -> str:
@@ -39,6 +39,11 @@ def span(low: float | None, high: float | None, *, relative: bool = False) -> st
 def p(value: float | None) -> str:
     """A p-value."""
     return DASH if value is None else p_value(value)
+
+
+def p_says(value: float | None) -> str:
+    """A p-value in a sentence: "p = 0.012"."""
+    return "p unknown" if value is None else p_statement(value)
 
 
 def number(value: float | None, digits: int = 4) -> str:

@@ -132,11 +132,11 @@ def _guardrail(results: Mapping[str, Any]) -> tuple[str, bool]:
     srm = results["srm"]
     if srm is None:
         return "The shares of the groups were not checked yet.", False
-    p = figures.p(srm["p_value"])
+    p = figures.p_says(srm["p_value"])
     said = {
-        "ok": f"Shares of the groups agree with the plan (p = {p}).",
-        "warning": f"Shares of the groups are a little off the plan (p = {p}).",
-        "mismatch": f"SAMPLE RATIO MISMATCH: the groups do not have their planned shares (p = {p}). The results cannot be trusted.",
+        "ok": f"Shares of the groups agree with the plan ({p}).",
+        "warning": f"Shares of the groups are a little off the plan ({p}).",
+        "mismatch": f"SAMPLE RATIO MISMATCH: the groups do not have their planned shares ({p}). The results cannot be trusted.",
         "skipped": "The shares of the groups could not be checked.",
     }
     contaminated = results["contamination_rate"]

@@ -22,4 +22,4 @@ def novelty_sentence(found: Mapping[str, Any]) -> str:
     if found["unavailable_reason"]:
         return f"Whether the effect changes with time cannot be told: {figures.words(found['unavailable_reason'])}."
     said = "The effect changes with the days" if found["has_novelty"] else "No change with the days is shown"
-    return f"{said} (p = {figures.p(found['p_value'])}). {found['recommendation']}"
+    return f"{said} ({figures.p_says(found['p_value'])}). {found['recommendation']}"

@@ -26,7 +26,7 @@ def standing(one: StandingView) -> None:
                 st.progress(one.progress, text=plain(f"{one.units} units"))
             else:
                 st.caption(plain(f"{one.units} units"))
-            st.page_link("pages/experiment.py", label="Open", query_params={"experiment_id": str(one.id)})
+            st.page_link("screens/experiment.py", label="Open", query_params={"experiment_id": str(one.id)})
 
 
 desk = title("Home", "Results here are those of the latest report; the page of an experiment reads them anew.")

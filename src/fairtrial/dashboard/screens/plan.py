@@ -84,9 +84,10 @@ def create() -> None:
             form.field("start_at", lambda: st.date_input("Starts", dt.datetime.now(dt.UTC).date()))
             form.field("end_at", lambda: st.date_input("Ends", dt.datetime.now(dt.UTC).date() + dt.timedelta(days=28)))
         with right:
+            least = int(context["defaults"]["min_runtime_days"])
             share = round(100 * float(plan.get("treatment_rate") or context["defaults"]["treatment_rate"]))
             form.field("treatment_rate", lambda: st.slider("Share treated, %", 50, 99, share))
-            form.field("min_runtime_days", lambda: st.number_input("Least days", 1, 365, context["defaults"]["min_runtime_days"]))
+            form.field("min_runtime_days", lambda: st.number_input("Least days", 1, 365, least))
             form.field("exclusion_window_days", lambda: st.number_input("Days that a profile stays out of others afterwards", 0, 365, 0))
             form.field("stop_rule", lambda: st.selectbox("It is read", list(METHODS), format_func=METHODS.__getitem__))
         form.field("segment", lambda: st.text_input("Segment", help="A name for who is in it; empty for everybody.", max_chars=200))
