@@ -224,7 +224,7 @@ def combine_stages(sessions: Sessions, metric: str) -> StageCombined:
             treatment=treatment,
             n_control=n_control,
             n_treatment=n_treatment,
-            lift_std_error=lift_error if lift_error else None,
+            lift_std_error=lift_error or None,
             treatment_std_error=own if own > 0.0 else None,
         ),
         influence=influence,
@@ -375,7 +375,7 @@ def _by_user_and_stage(sessions: Sessions, metric: str) -> _Rows:
         user=user[first],
         stage=stage[first],
         arm=arm[first],
-        top=total / count if averaged else total,
+        top=np.asarray(total / count if averaged else total, dtype=np.float64),
         base=np.ones(keys.size) if averaged else count,
     )
 
@@ -422,9 +422,7 @@ def sessions_of(columns: Mapping[str, ArrayLike], shares: Sequence[float], *, ce
         DataError: A column is missing, a day lies outside the shares, or a variant has another name.
     """
     missing = [
-        name
-        for name in ("user_id", "day", "variant", "task_completion_time", "accepted", "latency_ms", "error")
-        if name not in columns
+        name for name in ("user_id", "day", "variant", "task_completion_time", "accepted", "latency_ms", "error") if name not in columns
     ]
     if missing:
         raise DataError(f"Sessions need the columns {missing}, which are not there.", hint=f"There are {list(columns)}.")
@@ -432,7 +430,7 @@ def sessions_of(columns: Mapping[str, ArrayLike], shares: Sequence[float], *, ce
     strange = np.setdiff1d(variant, ["control", "treatment"])
     if strange.size:
         raise DataError(f"A variant must be 'control' or 'treatment', got {str(strange[0])!r}.")
-    if day.size and not (1 <= day.min() and day.max() <= len(shares)):
+    if day.size and not (day.min() >= 1 and day.max() <= len(shares)):
         raise DataError(f"Days must lie in 1..{len(shares)}, got {day.min()}..{day.max()}.")
     level = None
     if "engagement" in columns:

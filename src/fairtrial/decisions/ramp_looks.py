@@ -287,9 +287,7 @@ def _boundary(fractions: Sequence[float], policy: RolloutPolicy, *, final: bool)
     return actual_boundaries(design, fractions, final=final)
 
 
-def _after_stop(
-    seen: Contrast, improvement: float, fractions: Sequence[float], limits: Boundaries, policy: RolloutPolicy
-) -> AfterStop:
+def _after_stop(seen: Contrast, improvement: float, fractions: Sequence[float], limits: Boundaries, policy: RolloutPolicy) -> AfterStop:
     found = stagewise_estimate(
         improvement, seen.std_error, fractions=fractions, critical=[float(c) for c in limits.critical], alpha=policy.alpha
     )
