@@ -13,7 +13,7 @@ from hypothesis import settings
 from fairtrial.cli.app import main
 from fairtrial.storage import open_database, upgrade
 
-sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("evaluation", "warehouse", "service", "gateway")]
+sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("evaluation", "warehouse", "service", "gateway", "dashboard")]
 
 import throwaway_postgres  # noqa: E402 - its folder comes onto the path above
 

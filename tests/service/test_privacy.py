@@ -29,6 +29,8 @@ from fairtrial.storage.tables import (
     OutboxMessage,
     PredictionRow,
     Profile,
+    RolloutSession,
+    RolloutUser,
     Touchpoint,
 )
 
@@ -56,6 +58,17 @@ def fill(service, *units: str) -> None:
                     ),
                     ForcedVariant(experiment_id=2, unit=unit, arm="control", created_by="x", created_at=START),
                     PredictionRow(**PREDICTION, prediction_id=unit[::-1], user_id=unit, assignment_id=f"{unit}_m", timestamp=START),
+                    RolloutUser(rollout_id=1, user_id=unit, variant="control", assigned_at=START),
+                    RolloutSession(
+                        rollout_id=1,
+                        session_id=unit[::-1],
+                        user_id=unit,
+                        occurred_at=START,
+                        variant="control",
+                        accepted=False,
+                        latency_ms=1.0,
+                        error=False,
+                    ),
                 ]
             )
             (name,) = add_units(session, 1, "treatment", 1, prefix=f"{unit}|")

@@ -6,8 +6,9 @@ the same seed gives the same bytes, whatever else was asked for before.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
@@ -99,7 +100,7 @@ class RolloutRules:
 
     name: str
     stages: tuple[float, ...] = LADDER
-    policy: RolloutPolicy = RolloutPolicy(monitoring="continuous")
+    policy: RolloutPolicy = field(default_factory=lambda: RolloutPolicy(monitoring="continuous"))
     primary: str = PRIMARY
     direction: Direction | None = None
     practical_threshold: float = 0.0
@@ -134,55 +135,71 @@ def check_stages(stages: Sequence[float]) -> tuple[float, ...]:
         raise UsageError(
             f"Stages must be shares in (0, 1], one at least, got {list(stages)}.", hint="For example 0.05, 0.1, 0.25, 0.5, 1.0."
         )
-    if any(a >= b for a, b in zip(stages, stages[1:], strict=False)):
+    if any(a >= b for a, b in itertools.pairwise(stages)):
         raise UsageError(f"Stages must rise, got {list(stages)}.", hint="A share that falls would move users out of the treatment.")
     return tuple(stages)
 
 
-def evidence_of(
-    rules: RolloutRules, sessions: Sessions, shares: Sequence[float], *, look_days: Sequence[int] | None = None, day: int | None = None
-) -> RolloutEvidence:
-    """What the sessions up to a day say.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutMoment:
+    """Where a rollout stands when it is read.
+
+    Attributes:
+        day: Days complete; the primary metric is read from these alone.
+        share: Share of the treatment now.
+        stage: Code of the stage now, as sessions name it.
+        stage_days: Days complete in it.
+        look_days: Days of the looks taken before; None for one a day from the first on.
+    """
+
+    day: int
+    share: float
+    stage: int
+    stage_days: int
+    look_days: tuple[int, ...] | None = None
+
+
+def moment_of(shares: Sequence[float]) -> RolloutMoment:
+    """The evening of the last of these days, whose shares changed at midnight."""
+    codes = stages_of(shares)
+    stage = int(codes[-1])
+    return RolloutMoment(day=len(shares), share=shares[-1], stage=stage, stage_days=len(shares) - int(np.argmax(codes == stage)))
+
+
+def evidence_of(rules: RolloutRules, sessions: Sessions, moment: RolloutMoment) -> RolloutEvidence:
+    """What the sessions so far say.
 
     Args:
         rules: Of the rollout.
-        sessions: The sessions; those after the day are not read.
-        shares: Share of the treatment on days 1, 2, ..., up to the day.
-        look_days: Days on which looks were taken before; None for one a day from the first on.
-        day: Days complete; None for as many as there are shares.
+        sessions: The sessions; guardrails and arm sizes are read from all of them, the primary metric from complete days.
+        moment: Where the rollout stands.
 
     Returns:
         Evidence to decide by. A metric without data is there without data.
     """
-    last = len(shares) if day is None else day
-    here = sessions.until(last)
-    codes = stages_of(shares)
-    stage = int(codes[-1])
-    users = here.users_of(stage)
+    complete = sessions.until(moment.day)
     return RolloutEvidence(
-        stage=shares[-1],
-        next_stage=rules.next_stage(shares[-1]),
-        day=last,
-        stage_days=max(0, last - int(np.argmax(codes == stage))),
+        stage=moment.share,
+        next_stage=rules.next_stage(moment.share),
+        day=moment.day,
+        stage_days=moment.stage_days,
         primary=PrimaryEvidence(
             metric=rules.primary,
             direction=rules.direction or session_metric(rules.primary).direction,
-            contrast=_contrast(here, rules.primary),
+            contrast=_contrast(complete, rules.primary),
             practical_threshold=rules.practical_threshold,
             strong_threshold=rules.strong_threshold,
         ),
-        guardrails=tuple(rule.evidence(_watched(rules, rule, here, stage, last)) for rule in rules.guardrails),
-        look_days=None if look_days is None else tuple(day for day in look_days if day < last),
-        users=users,
-        daily_users=daily_users(here, last),
+        guardrails=tuple(rule.evidence(_watched(rules, rule, sessions, moment)) for rule in rules.guardrails),
+        look_days=moment.look_days,
+        users=sessions.users_of(moment.stage),
+        daily_users=daily_users(complete, moment.day),
     )
 
 
-def decide_day(
-    rules: RolloutRules, sessions: Sessions, shares: Sequence[float], *, look_days: Sequence[int] | None = None, day: int | None = None
-) -> RolloutDecision:
-    """The decision by the sessions up to a day; see `evidence_of`."""
-    return decide_rollout(evidence_of(rules, sessions, shares, look_days=look_days, day=day), rules.policy)
+def decide_now(rules: RolloutRules, sessions: Sessions, moment: RolloutMoment) -> RolloutDecision:
+    """The decision by the sessions so far; see `evidence_of`."""
+    return decide_rollout(evidence_of(rules, sessions, moment), rules.policy)
 
 
 def daily_users(sessions: Sessions, days: int) -> float | None:
@@ -201,13 +218,13 @@ def _contrast(sessions: Sessions, metric: str) -> Contrast | None:
         return None
 
 
-def _watched(rules: RolloutRules, rule: GuardrailRule, sessions: Sessions, stage: int, day: int) -> Contrast | None:
+def _watched(rules: RolloutRules, rule: GuardrailRule, sessions: Sessions, moment: RolloutMoment) -> Contrast | None:
     if session_metric(rule.metric).form != "quantile":
         return _contrast(sessions, rule.metric)
-    if min(sessions.users_of(stage)) < max(rule.min_n, 2):
+    if min(sessions.users_of(moment.stage)) < max(rule.min_n, 2):
         return None
     try:
-        return tail_contrast(sessions, stage, resamples=DAILY_RESAMPLES, rng=rules.rng(rule.metric, day))
+        return tail_contrast(sessions, moment.stage, resamples=DAILY_RESAMPLES, rng=rules.rng(rule.metric, moment.day))
     except DataError:
         return None
 

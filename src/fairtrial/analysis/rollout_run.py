@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fairtrial.analysis.frame import mean as mean_of
-from fairtrial.analysis.rollout_days import FullDuration, MetricResult, RolloutRules, decide_day, full_duration, metric_results
+from fairtrial.analysis.rollout_days import FullDuration, MetricResult, RolloutRules, decide_now, full_duration, metric_results, moment_of
 from fairtrial.analysis.rollout_sessions import Sessions, stages_of
 from fairtrial.analysis.segment_effects import SegmentEffects, segment_effects
 from fairtrial.decisions.ramp import RolloutDecision
@@ -146,7 +146,7 @@ def run_rollout(
         tell(f"Day {day} of {planned}")
         shares.append(share)
         sessions = simulated_sessions(world, tuple(shares))
-        decision = decide_day(rules, sessions, shares)
+        decision = decide_now(rules, sessions, moment_of(shares))
         days.append(RolloutDay(day=day, share=share, sessions=int((sessions.day == day).sum()), decision=decision))
         if decision.decision in {"ROLLOUT", "ROLLBACK"}:
             break

@@ -375,7 +375,7 @@ def _by_user_and_stage(sessions: Sessions, metric: str) -> _Rows:
         user=user[first],
         stage=stage[first],
         arm=arm[first],
-        top=total / count if averaged else total,
+        top=np.asarray(total / count if averaged else total, dtype=np.float64),
         base=np.ones(keys.size) if averaged else count,
     )
 

@@ -51,7 +51,8 @@ def serve(
     with ExitStack() as stack:
         if demo:
             auth = auth or "off"
-            database = database or f"sqlite:///{stack.enter_context(TemporaryDirectory(prefix='fairtrial-demo-'))}/demo.db"
+            folder = stack.enter_context(TemporaryDirectory(prefix="fairtrial-demo-"))
+            database = database or os.environ.get("FAIRTRIAL_DATABASE_URL") or f"sqlite:///{folder}/demo.db"
         settings = read_settings(host=host, port=port, auth_mode=auth, database_url=database)
         if dashboard and settings.dashboard is None and find_spec("streamlit") is not None:
             settings = settings.model_copy(update={"dashboard": SCRIPT})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -142,10 +142,16 @@ def _effects(given: list[str]) -> RolloutEffects:
         if not level:
             found[metric] = value
             continue
-        before = found.get(metric, {})
-        levels = dict(before) if not isinstance(before, float | int) else dict.fromkeys(LEVELS, float(before))
+        before = found.get(metric)
+        levels = {name: _at(before, name) for name in LEVELS}
         found[metric] = {**levels, level: value}
     return RolloutEffects(**found)
+
+
+def _at(effect: Effect | None, level: str) -> float:
+    if isinstance(effect, Mapping):
+        return effect.get(level, 0.0)
+    return 0.0 if effect is None else effect
 
 
 def _number(option: str, text: str) -> float:

@@ -173,7 +173,8 @@ def decide_rollout(evidence: RolloutEvidence, policy: RolloutPolicy | None = Non
         limits = ("min_trials",)
     ends = step in {"ROLLOUT", "ROLLBACK"} or evidence.day >= facts.policy.max_days
     stop = min(evidence.day, facts.policy.max_days) if ends else None
-    known = stop is not None and evidence.daily_users is not None
+    daily = evidence.daily_users
+    saved = None if stop is None or daily is None else saved_user_days(facts.policy.max_days, stop, daily)
     return RolloutDecision(
         decision=step,
         verdict=facts.decided.verdict,
@@ -189,7 +190,7 @@ def decide_rollout(evidence: RolloutEvidence, policy: RolloutPolicy | None = Non
         overall=facts.overall,
         srm=facts.srm,
         stop_day=stop,
-        saved_user_days=saved_user_days(facts.policy.max_days, stop, evidence.daily_users) if known else None,
+        saved_user_days=saved,
     )
 
 
@@ -342,7 +343,7 @@ def _target(f: _Facts, step: RolloutStep) -> tuple[float, tuple[Constraint, ...]
 def _explained(f: _Facts, limits: tuple[Constraint, ...]) -> tuple[str, ...]:
     policy = f.policy
     words: dict[Constraint, str] = {
-        "min_trials": f"min_trials acted: {f.users[1]} users of the treatment in this stage, {policy.min_trials} are asked for before a raise",
+        "min_trials": f"min_trials acted: {f.users[1]} treated users in this stage, {policy.min_trials} are asked for before a raise",
         "max_step": f"max_step acted: the share rises by {policy.max_step:g} at most at one update",
         "min_weight": f"min_weight acted: each arm keeps a share of {policy.min_weight:g} at least until the rollout is decided",
     }

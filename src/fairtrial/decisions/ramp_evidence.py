@@ -231,7 +231,8 @@ class RolloutPolicy:
         first_look_day: Day of the first look; None for `min_days`.
         monitoring: `continuous` makes guardrails' intervals hold however often they are read.
         guardrail_alpha: Error rate of each guardrail's interval; they are not corrected, they must stay sensitive.
-        kill_threshold: Relative worsening of the primary estimate at which traffic is taken back though the data cannot be trusted; None for none.
+        kill_threshold: Relative worsening of the primary estimate at which traffic is taken back though the data cannot be
+            trusted; None for none.
         min_trials: Users of the treatment in a stage before the next.
         max_step: Largest raise of the share at one update, in (0, 1].
         min_weight: Smallest share either arm keeps until the rollout is decided, in [0, 0.5).
@@ -308,7 +309,7 @@ def preset_policy(preset: str, base: RolloutPolicy | None = None) -> RolloutPoli
     )
 
 
-def check_number(name: str, value: float) -> float:
+def check_number(name: str, value: object) -> float:
     """Return a number, or raise when it is none, is not finite, or is beyond what can be squared.
 
     Raises:
@@ -319,7 +320,7 @@ def check_number(name: str, value: float) -> float:
     return float(value)
 
 
-def check_whole(name: str, value: int, *, least: int = 0) -> int:
+def check_whole(name: str, value: object, *, least: int = 0) -> int:
     """Return a whole number, or raise when it is none or too small.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from fairtrial.analysis.rollout_days import MetricResult
 from fairtrial.analysis.rollout_run import RolloutDay, RolloutRun, segments_dict
@@ -91,11 +92,15 @@ LEVEL_HEAD = ("engagement before", "users", "improvement", "corrected interval",
 
 NOTES = (
     "Improvements are positive where the treatment is better, whichever way the metric points.",
-    "Task time is over all sessions: a task that was not accepted counts with the censoring time. "
-    "The mean over accepted tasks alone stands beside it and decides nothing.",
+    (
+        "Task time is over all sessions: a task that was not accepted counts with the censoring time. "
+        "The mean over accepted tasks alone stands beside it and decides nothing."
+    ),
     "Intervals by day hold at all planned looks together; before the first look they hold at any time and are read for harm alone.",
-    "Intervals of metrics are studentised bootstraps of users, stratified by arm and stage, read once; "
-    "p-values of secondary metrics are corrected (Benjamini-Hochberg), guardrails are not.",
+    (
+        "Intervals of metrics are studentised bootstraps of users, stratified by arm and stage, read once; "
+        "p-values of secondary metrics are corrected (Benjamini-Hochberg), guardrails are not."
+    ),
 )
 
 
@@ -158,8 +163,10 @@ def _facts(run: RolloutRun) -> tuple[tuple[str, str], ...]:
         facts.append(
             (
                 "Median-unbiased",
-                f"{value(metric, after.median_unbiased, signed=True)} ({_relative(after.relative)}), "
-                f"{_span(metric, after.ci_low, after.ci_high)}, p {p_value(after.p_value)}",
+                (
+                    f"{value(metric, after.median_unbiased, signed=True)} ({_relative(after.relative)}), "
+                    f"{_span(metric, after.ci_low, after.ci_high)}, p {p_value(after.p_value)}"
+                ),
             )
         )
     if run.full is not None and last.stop_day is not None and last.stop_day < planned:
@@ -167,8 +174,10 @@ def _facts(run: RolloutRun) -> tuple[tuple[str, str], ...]:
         facts.append(
             (
                 "Full duration",
-                f"{value(metric, full.improvement, signed=True)} ({_relative(full.relative)}), "
-                f"{_span(metric, full.interval.low, full.interval.high)} had nobody looked before day {planned}",
+                (
+                    f"{value(metric, full.improvement, signed=True)} ({_relative(full.relative)}), "
+                    f"{_span(metric, full.interval.low, full.interval.high)} had nobody looked before day {planned}"
+                ),
             )
         )
     return tuple(facts)
@@ -235,11 +244,9 @@ def _level(row: Mapping[str, object], metric: str) -> tuple[str, ...]:
     )
 
 
-def _level_notes(levels: Mapping[str, object] | None) -> tuple[str, ...]:
+def _level_notes(levels: Mapping[str, Any] | None) -> tuple[str, ...]:
     if levels is None:
         return ("Effects by engagement cannot be read: too few users, or no control left.",)
     p = levels["p_value"]
     first = (f"Do the levels differ? Cochran's Q {levels['q']:.2f}, p {p_value(p)}.",) if isinstance(p, float) else ()
-    found = levels["findings"]
-    told = tuple(str(one["message"]) for one in found) if isinstance(found, list) else ()
-    return (*first, *told)
+    return (*first, *(one["message"] for one in levels["findings"]))

@@ -49,6 +49,7 @@ from fairtrial.service.population.routes import router as population
 from fairtrial.service.privacy.routes import router as privacy
 from fairtrial.service.problems import RESPONSES, add_problem_handlers
 from fairtrial.service.results.routes import router as results
+from fairtrial.service.rollouts.routes import router as rollouts
 from fairtrial.service.scheduler import start_scheduler
 from fairtrial.service.settings import Settings, origins_in
 from fairtrial.service.snapshot import SnapshotHolder
@@ -72,6 +73,7 @@ OTHER_ROUTERS = (
     interactions,
     models,
     overview,
+    rollouts,
 )
 """Mounted below /api/v1."""
 EXPERIMENT_ROUTERS = (nightly, planning, results, monitoring, novelty, experiments, assignments, versions, flags, ingest)

@@ -14,6 +14,7 @@ sessions after it: what the feature changes cannot say who somebody was.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -75,8 +76,8 @@ class RolloutEffects:
     def __post_init__(self) -> None:
         for metric in METRICS:
             for level in LEVELS:
-                value = self.at(metric, level)
-                if isinstance(value, bool) or not (isinstance(value, int | float) and math.isfinite(value) and -1.0 < value < 1.0):
+                value = float(self.at(metric, level))
+                if not -1.0 < value < 1.0:
                     raise UsageError(f"The effect on {metric} must lie in (-1, 1), got {value!r}.", hint="Effects are fractions: -0.05.")
 
     @classmethod
@@ -154,7 +155,7 @@ class RolloutConfig:
 def _check_shares(shares: tuple[float, ...], days: int) -> None:
     if len(shares) != days:
         raise UsageError(f"shares must name every one of {days} days, got {len(shares)}.")
-    if not all(0.0 <= share <= 1.0 for share in shares) or any(a > b for a, b in zip(shares, shares[1:], strict=False)):
+    if not all(0.0 <= share <= 1.0 for share in shares) or any(a > b for a, b in itertools.pairwise(shares)):
         raise UsageError(f"shares must lie in [0, 1] and never fall, got {list(shares)}.", hint="Only control users move in a ramp.")
 
 

@@ -26,6 +26,9 @@ from fairtrial.storage.tables import (
     OutboxMessage,
     PredictionRow,
     Profile,
+    Rollout,
+    RolloutSession,
+    RolloutUser,
     ShadowRow,
     Touchpoint,
 )
@@ -40,6 +43,8 @@ PERSONAL: Mapping[str, tuple[type[Base], InstrumentedAttribute[str] | Instrument
     "events": (Event, Event.unit),
     "forced_variants": (ForcedVariant, ForcedVariant.unit),
     "experiment_logs": (PredictionRow, PredictionRow.user_id),
+    "rollout_users": (RolloutUser, RolloutUser.user_id),
+    "rollout_sessions": (RolloutSession, RolloutSession.user_id),
 }
 """Every table that names units, with the column that does; a test walks all tables and finds no other."""
 
@@ -69,7 +74,12 @@ def _of_open_experiments(column: InstrumentedAttribute[int]) -> Callable[[], Col
     return lambda: column.in_(select(Experiment.id).where(Experiment.status.not_in(OVER)))
 
 
+def _of_running_rollouts(column: InstrumentedAttribute[int]) -> Callable[[], ColumnElement[bool]]:
+    return lambda: column.in_(select(Rollout.id).where(Rollout.status == "running"))
+
+
 UNTIL_DECIDED = "rows of experiments that are neither decided nor archived"
+UNTIL_ENDED = "rows of rollouts that are running"
 
 AGEING: Mapping[str, Ageing] = {
     "profiles": Ageing(table=Profile, time="updated_at"),
@@ -96,6 +106,10 @@ AGEING: Mapping[str, Ageing] = {
     "events": Ageing(table=Event, time="occurred_at"),
     "experiment_logs": Ageing(table=PredictionRow, time="timestamp"),
     "shadow_logs": Ageing(table=ShadowRow, time="timestamp"),
+    "rollout_users": Ageing(table=RolloutUser, time="assigned_at", spared=_of_running_rollouts(RolloutUser.rollout_id), why=UNTIL_ENDED),
+    "rollout_sessions": Ageing(
+        table=RolloutSession, time="occurred_at", spared=_of_running_rollouts(RolloutSession.rollout_id), why=UNTIL_ENDED
+    ),
     "audit_log": Ageing(table=AuditEntry, time="at"),
     "alerts": Ageing(table=Alert, time="created_at"),
     "outbox": Ageing(

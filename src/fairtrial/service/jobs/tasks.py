@@ -18,6 +18,7 @@ from fairtrial.service.jobs.nightly import Guard, Reporting, make_report
 from fairtrial.service.models.monitor import check_all
 from fairtrial.service.notifications.alerts import Audience, Severity, send_digest, send_missing
 from fairtrial.service.privacy.retention import apply_retention
+from fairtrial.service.rollouts.jobs import evaluate_all
 from fairtrial.service.settings import Settings
 from fairtrial.storage import Database
 
@@ -178,6 +179,10 @@ def _models(work: Work) -> dict[str, Any]:
     return check_all(work.database, now=work.now, audience=work.audience, guard=work.guard)
 
 
+def _rollouts(work: Work) -> dict[str, Any]:
+    return evaluate_all(work.database, now=work.now, audience=work.audience, guard=work.guard)
+
+
 def _scan(work: Work) -> dict[str, Any]:
     return run_scan(work.database, as_of=work.as_of, now=work.now, audience=work.audience, guard=work.guard)
 
@@ -205,6 +210,7 @@ TASKS: Mapping[str, Task] = {
             summary="Guardrails of the catalog, as often as each asks.",
         ),
         Task(name="monitor", cron="*/5 * * * *", run=_models, summary="Guardrails of model experiments."),
+        Task(name="rollouts", cron="15 0 * * *", run=_rollouts, summary="The next step of every running rollout, with alerts."),
         Task(name="run-alerts", cron="0 * * * *", run=_alerts, summary="Sends alerts to targets that have not got them."),
         Task(name="alert-daily-digest", cron="0 9 * * *", run=_digest, summary="One message with the alerts of a day."),
         Task(name="interaction-scan", cron="0 3 * * mon", run=_scan, summary="Experiments that disturb each other."),

@@ -18,6 +18,8 @@ TableName = Literal[
     "events",
     "experiment_logs",
     "shadow_logs",
+    "rollout_users",
+    "rollout_sessions",
     "audit_log",
     "alerts",
     "outbox",

@@ -26,6 +26,7 @@ from fairtrial.storage.tables.population import (
     RetentionRule,
     Touchpoint,
 )
+from fairtrial.storage.tables.rollouts import Rollout, RolloutSession, RolloutUser
 
 __all__ = [
     "STATUSES",
@@ -60,6 +61,9 @@ __all__ = [
     "PredictionRow",
     "Profile",
     "RetentionRule",
+    "Rollout",
+    "RolloutSession",
+    "RolloutUser",
     "ShadowRow",
     "Touchpoint",
 ]
