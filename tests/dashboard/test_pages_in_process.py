@@ -247,12 +247,37 @@ def test_the_lab_runs_again_with_every_control(demo):
     app.run()
     good = texts(sound(app))
     assert "2,000 users, 6 days, seed 7" in good
+    field(app, "toggle", "Raise the share by the evidence").set_value(False)
     field(app, "slider", "Errors, points").set_value(5.0).run()
     bad = texts(sound(app))
     assert "a guardrail is in alarm" in bad
     assert "Take the traffic back" in bad
     assert "Take the traffic back" not in good
     assert demo.get("/overview")["by_status"] == before
+
+
+def test_a_live_rollout_changes_by_an_explicit_word_alone(demo):
+    """AD-11, AD-14: evaluate keeps the share; apply and stop change it."""
+    app = sound(demo.page("rollouts"))
+    one = demo.get("/rollouts/demo-fast-editor")
+    assert f"{one['sessions']:,}" in texts(app)
+    button(app, "Evaluate now").click().run()
+    after = demo.get("/rollouts/demo-fast-editor")
+    assert len(after["history"]) == len(one["history"]) + 1
+    assert after["stage"] == one["stage"]
+    assert after["history"][-1]["decision"] in texts(sound(app))
+    button(app, "Stop: take all traffic back").click().run()
+    assert "A reason is needed" in texts(app)
+    field(app, "text_input", "Reason to stop").set_value("The demo is over.")
+    button(app, "Stop: take all traffic back").click().run()
+    assert demo.get("/rollouts/demo-fast-editor")["status"] == "stopped"
+    for name, complaint in (("", "A name is needed"), ("123", "not all digits")):
+        field(app, "text_input", "Name").set_value(name)
+        button(app, "Begin at the first stage").click().run()
+        assert complaint in texts(sound(app))
+    field(app, "text_input", "Name").set_value("nová-funkce ✨")
+    button(app, "Begin at the first stage").click().run()
+    assert demo.get("/rollouts", status="running")["items"][0]["name"] == "nová-funkce ✨"
 
 
 def test_a_folder_of_scorecards_needs_no_service(demo, tmp_path):

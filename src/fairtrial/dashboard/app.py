@@ -14,8 +14,7 @@ PLACES = {
     "Watch": [("home", "Home"), ("experiment", "Experiment"), ("interactions", "Interactions"), ("models", "Models")],
     "Run": [("plan", "Create and plan"), ("incrementality", "Incrementality"), ("rollouts", "Rollouts")],
     "Keep": [("catalog", "Catalog and decisions"), ("admin", "Admin")],
-}
-"""Pages by group: file and address, title."""
+}  # by group: file and address, title
 
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding-top: 3rem; max-width: 76rem}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -36,6 +37,7 @@ class Desk:
     def __init__(self, address: str, token: str | None) -> None:
         self.address, self._token = address, token
         self._client = Client(address, token, timeout_seconds=120.0)
+        weakref.finalize(self, self._client.close)  # a visitor leaves without a word
         self._kept: dict[str, tuple[float, Any]] = {}
         me = self._client.request("GET", "/me")
         self.name, self.role, self.auth_mode = str(me["name"]), str(me["role"]), str(me["auth_mode"])

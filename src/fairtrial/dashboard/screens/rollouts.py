@@ -1,4 +1,4 @@
-"""The rollout lab: a feature's rollout simulated by its rules, with every control live (AD-11)."""
+"""Rollouts: a lab in which every control runs the simulation again, and the live ones of the service (AD-11)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import streamlit as st
 from fairtrial.analysis.rollout_days import GuardrailRule, RolloutRules
 from fairtrial.analysis.rollout_run import RolloutRun, run_rollout
 from fairtrial.dashboard import charts
-from fairtrial.dashboard.parts import badge, cards, facts, framed, plain, table, title
+from fairtrial.dashboard.forms import Form
+from fairtrial.dashboard.parts import act, badge, cards, done, empty, facts, framed, plain, table, title
+from fairtrial.dashboard.source import desk
 from fairtrial.decisions.ramp_evidence import LADDER, RolloutPolicy, preset_policy
+from fairtrial.reports.pages import figures
+from fairtrial.reports.pages.live_rollouts import STATUS, decision_words, guardrail_table, history_table, live_cards, share_steps
 from fairtrial.reports.pages.rollouts import boundary_rows, improvement_rows, level_rows, share_rows, unit_of
 from fairtrial.reports.rollout_page import render_rollout_report
 from fairtrial.reports.rollout_view import DAY_HEAD, GUARDRAIL_HEAD, LEVEL_HEAD, METRIC_HEAD, view_rollout
@@ -152,7 +156,109 @@ def draw(run: RolloutRun) -> None:
             st.download_button(name, lambda name=name: render_rollout_report(run, Path(name)), name, kind)
 
 
-title("Rollout lab", "Simulated: nothing here touches a live rollout.")
-chosen = inputs()
-with framed("Simulating"):
-    draw(simulated(chosen))
+def live() -> None:
+    """Rollouts of the service: evaluated, and changed by an explicit word alone."""
+    found = desk().get("/rollouts", limit=500)["items"]
+    begin()
+    if not found:
+        empty("No rollout is live.", "Begin one above, or with POST /api/v1/rollouts; applications then assign users and send sessions.")
+        return
+    names = {one["id"]: f"{one['name']} · {figures.words(one['status'])}" for one in found}
+    one = desk().get(f"/rollouts/{st.selectbox('Rollout', list(names), format_func=names.__getitem__)}")
+    badge(figures.words(one["status"]), STATUS[one["status"]])
+    cards(live_cards(one))
+    if one["status"] == "running":
+        word(one)
+    steps = share_steps(one)
+    if len(steps) > 1:
+        st.altair_chart(charts.lines(steps, y="share", title="Share treated, %", zero=True), width="stretch")
+    if one["history"]:
+        table(history_table(one))
+    else:
+        empty("It was not evaluated yet.", "A job evaluates it each night; the button above does so now.")
+
+
+def word(one: dict[str, Any]) -> None:
+    """Evaluate, apply, stop."""
+    number = one["id"]
+    if act("Evaluate now", "DEVELOPER", key="evaluate", help_="Reads what is stored; the share stays as it is."):
+        st.session_state["evaluated"] = number, desk().send("POST", f"/rollouts/{number}/evaluate", {})
+    made = st.session_state.get("evaluated")
+    if made is not None and made[0] == number:
+        tone, headline, reasons = decision_words(made[1])
+        with st.container(border=True):
+            badge(made[1]["decision"], tone)
+            st.markdown(f"### {plain(headline)}")
+            for reason in reasons:
+                st.markdown(f"- {plain(reason)}")
+            table(guardrail_table(made[1]))
+    last = one["history"][-1] if one["history"] else None
+    if made is not None and made[0] == number:
+        last = made[1]
+    if last is not None and last["decision"] in {"RAMP_UP", "ROLLOUT", "ROLLBACK"} and not last.get("applied"):
+        label = f"Apply: {decision_words(last)[1].lower()}"
+        if act(label, "DEVELOPER", key="apply", primary=True):
+            told = desk().send("POST", f"/rollouts/{number}/apply", {"evaluation": last["evaluation"]})
+            st.session_state.pop("evaluated", None)
+            done(f"{told['name']} is {figures.words(told['status'])} at {figures.percent(told['stage'])}.")
+    reason = st.text_input("Reason to stop", max_chars=1000)
+    if act("Stop: take all traffic back", "DEVELOPER", key="stop rollout"):
+        if not reason.strip():
+            st.error("A reason is needed: it is kept with the change.")
+        else:
+            desk().send("POST", f"/rollouts/{number}/stop", {"reason": reason.strip()})
+            done("All traffic is back with the control.")
+
+
+def begin() -> None:
+    """The form of a new rollout."""
+    form = Form("rollout")
+    allowed = desk().may("DEVELOPER")
+    with st.expander("Begin a rollout"), st.form("rollout"):
+        form.about_all()
+        left, right = st.columns(2)
+        with left:
+            form.field("name", lambda: st.text_input("Name", max_chars=200))
+            form.field("min_days", lambda: st.number_input("Days before a conclusion", 1, 366, 7))
+            form.field("max_days", lambda: st.number_input("Days of the plan", 1, 366, 14))
+        with right:
+            form.field("preset", lambda: st.selectbox("How fast traffic may move", PRESETS))
+            form.field("error_rate", lambda: st.number_input("Error rate, points more tolerated", 0.0, 100.0, 0.5, 0.1))
+            form.field("latency", lambda: st.number_input("Latency, ms more tolerated", 0.0, 1e6, 10.0, 1.0))
+        why = None if allowed else f"This needs the role DEVELOPER; yours is {desk().role}."
+        sent = st.form_submit_button("Begin at the first stage", disabled=not allowed, help=why)
+    if sent:
+        form.send(rollout_complaints, begin_rollout)
+
+
+def rollout_complaints(values: dict[str, Any]) -> dict[str, str]:
+    """What is wrong with the form, by field."""
+    found: dict[str, str] = {}
+    if not values["name"].strip():
+        found["name"] = "A name is needed."
+    elif values["name"].strip().isdecimal():
+        found["name"] = "A name is not all digits: those are ids."
+    if values["max_days"] < values["min_days"]:
+        found["max_days"] = "The plan must not end before a conclusion may be drawn."
+    return found
+
+
+def begin_rollout(values: dict[str, Any]) -> None:
+    """Begin it."""
+    guardrails = [{"metric": "error_rate", "margin": values["error_rate"] / 100}, {"metric": "latency", "margin": values["latency"]}]
+    body: dict[str, Any] = {"name": values["name"].strip(), "guardrails": guardrails}
+    body |= {name: int(values[name]) for name in ("min_days", "max_days")}
+    if values["preset"] != "none":
+        body["preset"] = values["preset"]
+    made = desk().send("POST", "/rollouts", body)
+    done(f"{made['name']} is live at {figures.percent(made['stage'])}.")
+
+
+title("Rollouts", "The lab simulates and touches nothing live; a live rollout changes by an explicit word alone.")
+lab, running = st.tabs(["Lab", "Live rollouts"])
+with lab:
+    chosen = inputs()
+    with framed("Simulating"):
+        draw(simulated(chosen))
+with running, framed("Reading the rollouts"):
+    live()

@@ -12,6 +12,7 @@ from fairtrial.errors import ConflictError
 from fairtrial.service.demo.holdouts import DAY, DEMO, HOLDOUTS, add_holdout, close, fill_population
 from fairtrial.service.demo.models import add_models
 from fairtrial.service.demo.products import add_products
+from fairtrial.service.demo.rollouts import add_rollout
 from fairtrial.service.incrementality import run_nightly_report
 from fairtrial.service.interactions.scans import run_scan
 from fairtrial.service.jobs.nightly import always
@@ -55,6 +56,9 @@ def fill_demo(database: Database, *, now: dt.datetime, seed: int = 7, say: Say =
     say("Simulating a fraud model and its challenger")
     with database.writing() as session:
         add_models(session, rng, now=now)
+    say("Simulating a rollout of a feature")
+    with database.writing() as session:
+        add_rollout(session, rng, now=now)
     for night in range(NIGHTS, -1, -1):
         say(f"Nightly report {NIGHTS - night + 1} of {NIGHTS + 1}")
         at = (now - night * DAY).replace(hour=2, minute=0, second=0, microsecond=0)
