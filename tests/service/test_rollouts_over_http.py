@@ -9,6 +9,9 @@ import pytest
 
 from fairtrial.assignment.hashing import HASH_SPACE, unit_hash
 from fairtrial.service.jobs.tasks import Options, Work, find_task
+from fairtrial.service.rollouts.control import assign
+from fairtrial.service.rollouts.schemas import AssignIn
+from fairtrial.simulation.rollout import LEVELS
 from fairtrial.storage.outbox import alerts_between
 
 URL = "/api/v1/rollouts"
@@ -85,27 +88,27 @@ def begun(service, **changes):
     return answer.json()
 
 
-def use(service, users: int, *, faster: float = 0.0, errors: float = 0.02, seed: int = 1, per_user: int = 1) -> None:
-    """Users who come, are assigned, and have sessions; those of the treatment are faster by a share."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for i in range(users):
-        arm = service.post(f"{URL}/fast-editor/assign", {"user_id": f"ü{i}", "engagement": ("low", "medium", "high")[i % 3]}).json()[
-            "variant"
-        ]
-        gain = faster if arm == "treatment" else 0.0
-        own = math.exp(0.2 * rng.standard_normal())
-        for j in range(per_user):
-            rows.append(
-                {
-                    "session_id": f"{seed}-{i}-{j}", "user_id": f"ü{i}", "task_completion_time": 40.0 * own * (1.0 - gain),
-                    "accepted": bool(rng.random() < 0.95), "latency_ms": 180.0 + 40.0 * rng.standard_normal(),
-                    "error": bool(rng.random() < (errors if arm == "treatment" else 0.02)),
-                }
-            )  # fmt: skip
-    for begin in range(0, len(rows), 5_000):
-        answer = service.post(f"{URL}/fast-editor/sessions", {"sessions": rows[begin : begin + 5_000]})
-        assert answer.json() == {"stored": len(rows[begin : begin + 5_000]), "duplicates": 0, "unassigned": 0, "out_of_time": 0}
+def use(service, users: int, *, faster: float = 0.0, errors: float = 0.02) -> None:
+    """Users who come, are assigned, and have a session each; those of the treatment are faster by a share."""
+    rng = np.random.default_rng(1)
+    with service.database.writing() as session:
+        arms = {
+            f"ü{i}": assign(session, "1", AssignIn(user_id=f"ü{i}", engagement=LEVELS[i % 3]), now=service.clock.now).variant
+            for i in range(users)
+        }
+    rows = [
+        {
+            "session_id": f"s-{user}",
+            "user_id": user,
+            "task_completion_time": 40.0 * math.exp(0.2 * rng.standard_normal()) * (1.0 - (faster if arm == "treatment" else 0.0)),
+            "accepted": bool(rng.random() < 0.95),
+            "latency_ms": max(1.0, 180.0 + 40.0 * rng.standard_normal()),
+            "error": bool(rng.random() < (errors if arm == "treatment" else 0.02)),
+        }
+        for user, arm in arms.items()
+    ]
+    answer = service.post(f"{URL}/fast-editor/sessions", {"sessions": rows})
+    assert answer.json() == {"stored": users, "duplicates": 0, "unassigned": 0, "out_of_time": 0}
 
 
 def test_a_rollout_is_begun_evaluated_and_read(stored_service):
@@ -236,7 +239,7 @@ def test_the_daily_job_evaluates_tells_and_applies_nothing(service):
     begun(service, stages=[0.5, 1.0])
     use(service, 1_000, errors=0.3)
     begun(service, name="second")
-    settings = service.app.state.service.settings
+    settings = service.state.settings
     now = service.clock.now
     work = Work(database=service.database, settings=settings, due=now, as_of=now, now=now, guard=lambda _: None, options=Options())
     done = find_task("rollouts").run(work)

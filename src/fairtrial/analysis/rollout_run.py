@@ -219,7 +219,7 @@ def segments_dict(found: SegmentEffects) -> dict[str, Any]:
     who = {(column.column, level.name): level for column in found.segments.columns for level in column.levels}
     rows: list[dict[str, Any]] = []
     for row in found.segments.comparisons:
-        for level in row.levels:
+        for level in sorted(row.levels, key=lambda level: LEVELS.index(level.level) if level.level in LEVELS else len(LEVELS)):
             seen, group = level.estimate, who[row.column, level.level]
             rows.append(
                 {

@@ -202,7 +202,8 @@ def _read(evidence: RolloutEvidence, policy: RolloutPolicy) -> _Facts:
     over = evidence.day >= policy.max_days
     read = Evidence(
         invalid=("the arms do not have their planned shares",) if srm.status == "mismatch" else (),
-        insufficient=missing,
+        # An alert does not wait for the primary metric's data.
+        insufficient=None if overall(guardrails) == "ALERT" else missing,
         effect=None if primary is None else primary.improvement_abs,
         interval=None if primary is None else primary.interval,
         lift=None if primary is None else primary.improvement,

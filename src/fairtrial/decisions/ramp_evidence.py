@@ -22,8 +22,8 @@ RolloutSpending = Literal["lan_demets_obrien_fleming", "lan_demets_pocock"]
 LADDER = (0.05, 0.10, 0.25, 0.50, 1.0)
 """Shares of the treatment, stage by stage, where none are declared (AD-14)."""
 
-FAR = 1e150
-"""Largest number that is taken: squares of it are finite still."""
+FAR, NEAR = 1e30, 1e-30
+"""Sizes of the largest number that is taken, and of the smallest but 0: what is reckoned with them stays finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,7 +316,9 @@ def check_number(name: str, value: object) -> float:
         UsageError: It is.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > FAR:
-        raise UsageError(f"{name} must be a finite number, got {value!r}.")
+        raise UsageError(f"{name} must be a finite number of at most {FAR:g} in size, got {value!r}.")
+    if value != 0.0 and abs(value) < NEAR:
+        raise UsageError(f"{name} must be 0 or at least {NEAR:g} in size, got {value!r}.")
     return float(value)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from fairtrial.decisions.decision import GuardrailState
 from fairtrial.decisions.guardrails import HarmReading, guardrail_state, is_non_inferior, worst
 from fairtrial.decisions.ramp_evidence import Contrast, GuardrailEvidence, MeanArm, Monitoring, RateArm
+from fairtrial.errors import DataError
 from fairtrial.stats.means import welch_test
 from fairtrial.stats.moments import Moments
 from fairtrial.stats.proportion_intervals import difference_interval, wilson_interval
@@ -83,7 +84,10 @@ def read_harm(guardrail: GuardrailEvidence, *, alpha: float = 0.05, monitoring: 
     if isinstance(seen, str):
         return _unavailable(guardrail, seen)
     sign = 1.0 if guardrail.direction == "lower" else -1.0
-    difference, value = _intervals(guardrail, seen, alpha, monitoring)
+    try:
+        difference, value = _intervals(guardrail, seen, alpha, monitoring)
+    except DataError as error:  # variances too small beside the means to be told from rounding
+        return _unavailable(guardrail, error.message)
     low, high = sorted((sign * difference.low, sign * difference.high))
     beyond, possibly, surely = _beyond(guardrail, seen.treatment, value, sign)
     reading = HarmReading(

@@ -25,6 +25,9 @@ from fairtrial.stats.sequential.boundaries import Boundaries, GroupSequentialDes
 from fairtrial.stats.sequential.msprt import msprt
 from fairtrial.stats.sequential.stagewise import stagewise_estimate
 
+FARTHEST_LIFT = 1e9
+"""Relative effects and errors beyond have no meaning."""
+
 SPENDING: dict[str, Spending] = {"lan_demets_obrien_fleming": "lan-demets-obrien-fleming", "lan_demets_pocock": "lan-demets-pocock"}
 
 
@@ -196,8 +199,8 @@ def read_primary(evidence: RolloutEvidence, policy: RolloutPolicy) -> PrimaryRea
         return seen
     sign = -1.0 if primary.direction == "lower" else 1.0
     improvement, z = sign * seen.effect, sign * seen.effect / seen.std_error
-    positive = seen.control > 0.0
-    lift_error = (seen.lift_std_error or seen.std_error / seen.control) if positive else None
+    lift_error = _lift_error(seen)
+    positive = lift_error is not None
     fractions, final = _fractions(evidence, policy)
     if fractions:
         limits = _boundary(fractions, policy, final=final)
@@ -252,8 +255,16 @@ def _of_arms(primary: PrimaryEvidence) -> Contrast | str:
         treatment=t.mean,
         n_control=c.n,
         n_treatment=t.n,
-        lift_std_error=lift_error if lift_error and math.isfinite(lift_error) else None,
+        lift_std_error=lift_error if lift_error and lift_error < FARTHEST_LIFT else None,
     )
+
+
+def _lift_error(seen: Contrast) -> float | None:
+    """Standard error of the relative effect; None where the control is not positive, or so near 0 that it says nothing."""
+    if not seen.control > 0.0:
+        return None
+    error = seen.lift_std_error or seen.std_error / seen.control
+    return error if max(error, abs(seen.effect) / seen.control) < FARTHEST_LIFT else None
 
 
 def _variance(arm: MeanArm) -> float:
@@ -297,5 +308,5 @@ def _after_stop(seen: Contrast, improvement: float, fractions: Sequence[float], 
         ci_low=found.interval.low,
         ci_high=found.interval.high,
         p_value=found.p_value,
-        relative=found.effect / seen.control if seen.control > 0.0 else None,
+        relative=found.effect / seen.control if _lift_error(seen) is not None else None,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from fairtrial.analysis.rollout_run import RolloutRun
+from fairtrial.decisions.ramp_looks import rollout_boundary
 from fairtrial.errors import UsageError
 from fairtrial.reports.html import environment, squeeze, stylesheet
 from fairtrial.reports.line_chart import Axes, Line, line_chart
@@ -60,11 +61,12 @@ def rollout_charts(run: RolloutRun) -> list[str]:
             Axes(title="Improvement in % with the interval in force", x_label="day", y_label="%", percent=False, reference=0.0),
         )
     ]
-    looks = [(float(day), abs(reading.z), reading.boundary) for day, reading in seen]
-    lines = [Line(name="|z|", x=days, y=[z for _, z, _ in looks])]
-    limits = [(day, limit) for day, _, limit in looks if limit is not None]
-    if limits:
-        lines.append(Line(name="boundary", x=[day for day, _ in limits], y=[limit for _, limit in limits]))
+    policy = run.rules.policy
+    planned = range(policy.first_look, policy.max_days + 1)
+    lines = [
+        Line(name="|z|", x=days, y=[abs(reading.z) for _, reading in seen]),
+        Line(name="boundary", x=[float(day) for day in planned], y=[float(c) for c in rollout_boundary(planned, policy).critical]),
+    ]
     charts.append(line_chart(lines, Axes(title="Evidence against the boundary", x_label="day", y_label="|z|", percent=False)))
     return charts
 

@@ -96,7 +96,7 @@ def add_sessions(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
 
 
 def read_sessions(session: Session, rollout_id: int, until: dt.datetime) -> list[dict[str, Any]]:
-    """Sessions before a moment with the engagement of their users, by time and id."""
+    """Sessions up to a moment with the engagement of their users, by time and id."""
     table: Any = RolloutSession.__table__
     asked = (
         select(
@@ -110,7 +110,7 @@ def read_sessions(session: Session, rollout_id: int, until: dt.datetime) -> list
             RolloutUser.engagement,
         )
         .outerjoin(RolloutUser, (RolloutUser.rollout_id == table.c.rollout_id) & (RolloutUser.user_id == table.c.user_id))
-        .where(table.c.rollout_id == rollout_id, table.c.occurred_at < until)
+        .where(table.c.rollout_id == rollout_id, table.c.occurred_at <= until)
         .order_by(table.c.occurred_at, table.c.id)
     )
     return [{str(name): value for name, value in row.items()} for row in session.execute(asked).mappings()]
@@ -121,7 +121,8 @@ def _add_once(session: Session, kind: type[Base], rows: Sequence[Mapping[str, An
     dialect = session.connection().dialect.name
     new = 0
     for begin in range(0, len(rows), AT_ONCE):
-        statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table).on_conflict_do_nothing()
-        result: Any = session.connection().execute(statement, list(rows[begin : begin + AT_ONCE]))
-        new += max(result.rowcount, 0)
+        inserted = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
+        statement = inserted.values(list(rows[begin : begin + AT_ONCE])).on_conflict_do_nothing()
+        # Not every driver counts what an insert with conflicts has added; rows that come back do.
+        new += len(session.scalars(statement.returning(table.c.id)).all())
     return new

@@ -50,7 +50,7 @@ def moment_of_row(row: Rollout, *, now: dt.datetime) -> RolloutMoment:
 
 
 def sessions_of_row(session: Session, row: Rollout, *, now: dt.datetime) -> Sessions:
-    """The sessions of a rollout before a moment; a stage begins with each change of the share."""
+    """The sessions of a rollout up to a moment; a stage begins with each change of the share."""
     rows = read_sessions(session, row.id, now)
     times = np.array([one["occurred_at"].timestamp() for one in rows], dtype=np.float64)
     starts = np.array([dt.datetime.fromisoformat(change["at"]).timestamp() for change in row.changes_json])
