@@ -80,9 +80,9 @@ def _serve(settings: Settings, *, demo: bool, as_json: bool) -> int:
             if as_json:
                 said = {"address": address, "database": opened.safe_url, "auth_mode": settings.auth_mode, "api_keys": keys}
                 print_data(json.dumps(said))
+            print(f"Listening on {address} - its API is described at {address}/docs", file=sys.stderr)
             if settings.dashboard is not None:
                 print(f"Dashboard: {from_here(address)}/dashboard", file=sys.stderr)
-            print(f"Listening on {address} - its API is described at {address}/docs", file=sys.stderr)
             tune()
             run_server(app, listening)
     finally:
@@ -103,7 +103,7 @@ def dashboard(
         raise UsageError(f"{source!r} is neither the address of a service (http://...) nor a folder.")
     mounted = MountedDashboard(SCRIPT, address.rstrip("/"), folder)
     with listen(host, port) as listening:
-        print(f"Dashboard: {address_of(listening)}/dashboard", file=sys.stderr)
+        print(f"Listening on {address_of(listening)} - the dashboard is at {address_of(listening)}/dashboard", file=sys.stderr)
         run_server(Starlette(routes=mounted.routes, lifespan=lambda _: mounted.running()), listening)
     return 0
 

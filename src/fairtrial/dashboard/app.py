@@ -73,9 +73,10 @@ def main() -> None:
     if folder() is not None:
         st.navigation([st.Page(PAGES / "scorecards.py", title="Scorecards", default=True)]).run()
         return
-    if not sign_in():
+    known = sign_in()
+    page = st.navigation(pages(), position="sidebar" if known else "hidden")  # the address keeps its page while one signs in
+    if not known:
         return
-    page = st.navigation(pages())
     with st.sidebar:
         desk: Desk = st.session_state["desk"]
         local = desk.auth_mode == "off"
