@@ -70,6 +70,7 @@ def _say_next(folder: Path) -> None:
         (f"{program} power {spec}", "how many people this plan needed, and why"),
         (f"{program} analyze {spec} --json", "the same scorecard as data"),
         (f"{program} show free_shipping_threshold_test", "a spec from the catalog that ships, ready to copy"),
+        (f"{program} serve --demo", "the service and its dashboard, full of simulated experiments of every kind"),
     ):
         console.print(f"  [cyan]{command}[/]", highlight=False, soft_wrap=True)
         console.print(f"      {why}", style="dim", highlight=False)
