@@ -29,6 +29,7 @@ from fairtrial.decisions.ramp_looks import read_primary
 from fairtrial.errors import FairtrialError, UnknownNameError, UsageError
 from fairtrial.stats.means import welch_test
 from fairtrial.stats.moments import Moments
+from fairtrial.stats.proportion_intervals import wilson_interval
 from fairtrial.stats.proportions import two_proportion_test
 from fairtrial.stats.sequential.msprt import msprt
 
@@ -54,6 +55,7 @@ def evidence(**changes) -> RolloutEvidence:
 BLIND = GuardrailEvidence(metric="latency", direction="lower", margin=10.0)
 WARNS = errors(54)
 ALARM = errors(90)
+NOBODY = MeanArm(n=0, mean=0.0, sd=0.0)
 SKEWED = {"users": (6000, 2400)}
 
 
@@ -70,10 +72,16 @@ SKEWED = {"users": (6000, 2400)}
         ({"primary": primary(-3.0)}, "ROLLBACK", "ROLLBACK", ("harm",)),
         ({"primary": primary(-4.0), "day": 2}, "ROLLBACK", "ROLLBACK", ("harm",)),
         ({"primary": primary(3.0)}, "ROLLOUT", "LAUNCH", ("boundary_crossed", "practical_effect", "guardrails_pass")),
-        ({"primary": primary(6.0, strong_threshold=0.05), "guardrails": (errors(30),)}, "ROLLOUT", "STRONG_LAUNCH", ("boundary_crossed", "strong_effect", "guardrails_pass")),
+        (
+            {"primary": primary(6.0, strong_threshold=0.05), "guardrails": (errors(30),)},
+            "ROLLOUT", "STRONG_LAUNCH", ("boundary_crossed", "strong_effect", "guardrails_pass"),
+        ),
         ({"primary": primary(3.0), "guardrails": (WARNS,)}, "HOLD", "LAUNCH", ("boundary_crossed", "guardrail_warning")),
         ({"primary": primary(3.0), "day": 6}, "RAMP_UP", "EXTEND_TEST", ("before_first_look", "guardrails_pass", "stage_minimum_met")),
-        ({"primary": primary(1.6, practical_threshold=0.05)}, "HOLD", "CONSIDER_LAUNCH", ("boundary_crossed", "effect_below_practical_threshold")),
+        (
+            {"primary": primary(1.6, practical_threshold=0.05)},
+            "HOLD", "CONSIDER_LAUNCH", ("boundary_crossed", "effect_below_practical_threshold"),
+        ),
         ({"primary": primary(0.1, practical_threshold=0.05, n=60_000)}, "HOLD", "NO_LAUNCH", ("futile",)),
         ({"day": 14, "primary": primary(0.6)}, "HOLD", "NO_LAUNCH", ("inconclusive",)),
         ({"primary": primary(3.0), "guardrails": (BLIND,)}, "HOLD", "EXTEND_TEST", ("guardrail_unavailable",)),
@@ -82,7 +90,7 @@ SKEWED = {"users": (6000, 2400)}
         ({"stage_days": 0}, "CONTINUE", "EXTEND_TEST", ("stage_minimum_not_met",)),
         ({"next_stage": 1.0}, "CONTINUE", "EXTEND_TEST", ("next_stage_is_full",)),
         ({"next_stage": None}, "CONTINUE", "EXTEND_TEST", ("last_stage",)),
-        ({"primary": primary(control=MeanArm(n=0, mean=0.0, sd=0.0), treatment=MeanArm(n=0, mean=0.0, sd=0.0)), "day": 3, "guardrails": ()}, "CONTINUE", "EXTEND_TEST", ("stage_minimum_not_met",)),
+        ({"primary": primary(control=NOBODY, treatment=NOBODY), "guardrails": ()}, "CONTINUE", "EXTEND_TEST", ("stage_minimum_not_met",)),
         ({"primary": primary(control=None, treatment=None), "day": 14, "guardrails": ()}, "CONTINUE", None, ("not_enough_data",)),
     ],
 )  # fmt: skip
@@ -159,8 +167,14 @@ def test_after_a_stop_the_estimate_is_corrected_towards_0():
 
 @pytest.mark.parametrize(
     ("events", "n", "margin", "status"),
-    [(40, 2000, 0.005, "PASS"), (54, 2000, 0.005, "WARNING"), (90, 2000, 0.005, "ALERT"), (62, 2000, 0.05, "WARNING"), (40, 99, 0.005, "UNAVAILABLE")],
-)  # fmt: skip
+    [
+        (40, 2000, 0.005, "PASS"),
+        (54, 2000, 0.005, "WARNING"),
+        (90, 2000, 0.005, "ALERT"),
+        (62, 2000, 0.05, "WARNING"),
+        (40, 99, 0.005, "UNAVAILABLE"),
+    ],
+)
 def test_the_state_of_a_guardrail(events, n, margin, status):
     """AD-08: ALERT when hl > d, or h > d and hl > 0; WARNING when h > d or hl > 0; UNAVAILABLE under 100 users."""
     found = read_harm(errors(events, n=n, margin=margin))
@@ -187,8 +201,6 @@ def test_the_state_follows_from_the_numbers_shown(control, treatment, margin, li
     h, hl, hu = found.harm, found.ci_low, found.ci_high
     sign = 1 if direction == "lower" else -1
     assert math.isclose(h, sign * (treatment - control) / 1000, abs_tol=1e-12)
-    from fairtrial.stats.proportion_intervals import wilson_interval
-
     own = wilson_interval(treatment, 1000)
     ends = [sign * (end - limit) > 0 for end in (own.low, own.high)] if limit is not None else [False]
     beyond = limit is not None and sign * (treatment / 1000 - limit) > 0
@@ -302,7 +314,6 @@ def test_any_figures_give_strict_json_or_a_refusal(**g):
         dataclasses.replace(POLICY, monitoring=g["monitoring"]),
     )  # fmt: skip
     json.dumps(made.to_dict(), allow_nan=False)
-    assert made == made
 
 
 @pytest.mark.parametrize(

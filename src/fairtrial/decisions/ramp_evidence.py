@@ -90,12 +90,12 @@ class Contrast:
 
     def __post_init__(self) -> None:
         for name in ("effect", "control", "treatment"):
-            check_number(name, getattr(self, name))
+            check_number(name, getattr(self, name), near=0.0)
         for name in ("n_control", "n_treatment"):
             check_whole(name, getattr(self, name))
         for name in ("std_error", "lift_std_error", "treatment_std_error"):
             value = getattr(self, name)
-            if value is not None and check_number(name, value) <= 0.0:
+            if value is not None and check_number(name, value, near=0.0) <= 0.0:
                 raise UsageError(f"{name} must be > 0, got {value}.")
 
 
@@ -309,7 +309,7 @@ def preset_policy(preset: str, base: RolloutPolicy | None = None) -> RolloutPoli
     )
 
 
-def check_number(name: str, value: object) -> float:
+def check_number(name: str, value: object, *, near: float = NEAR) -> float:
     """Return a number, or raise when it is none, is not finite, or is beyond what can be squared.
 
     Raises:
@@ -317,8 +317,8 @@ def check_number(name: str, value: object) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > FAR:
         raise UsageError(f"{name} must be a finite number of at most {FAR:g} in size, got {value!r}.")
-    if value != 0.0 and abs(value) < NEAR:
-        raise UsageError(f"{name} must be 0 or at least {NEAR:g} in size, got {value!r}.")
+    if value != 0.0 and abs(value) < near:
+        raise UsageError(f"{name} must be 0 or at least {near:g} in size, got {value!r}.")
     return float(value)
 
 
