@@ -17,6 +17,7 @@ from fairtrial.service.access.keys import KeyRing
 from fairtrial.service.access.limiting import make_limits
 from fairtrial.service.assignments.routes import router as assignments
 from fairtrial.service.audit_api.routes import router as audit
+from fairtrial.service.bandits.routes import router as bandits
 from fairtrial.service.clock import Clock, utc_now
 from fairtrial.service.configs.routes import router as configs
 from fairtrial.service.connectors.routes import router as connectors
@@ -68,6 +69,7 @@ OTHER_ROUTERS = (
     notifications,
     interactions,
     models,
+    bandits,
 )
 """Mounted below /api/v1."""
 EXPERIMENT_ROUTERS = (nightly, planning, results, monitoring, experiments, assignments, versions, flags, ingest)

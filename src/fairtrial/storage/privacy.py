@@ -14,6 +14,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from fairtrial.storage.tables import (
     Alert,
     AuditEntry,
+    Bandit,
+    BanditDecision,
+    BanditReward,
     Base,
     Conversion,
     Event,
@@ -40,6 +43,7 @@ PERSONAL: Mapping[str, tuple[type[Base], InstrumentedAttribute[str] | Instrument
     "events": (Event, Event.unit),
     "forced_variants": (ForcedVariant, ForcedVariant.unit),
     "experiment_logs": (PredictionRow, PredictionRow.user_id),
+    "bandit_decisions": (BanditDecision, BanditDecision.unit),
 }
 """Every table that names units, with the column that does; a test walks all tables and finds no other."""
 
@@ -69,6 +73,11 @@ def _of_open_experiments(column: InstrumentedAttribute[int]) -> Callable[[], Col
     return lambda: column.in_(select(Experiment.id).where(Experiment.status.not_in(OVER)))
 
 
+def _of_open_bandits(column: InstrumentedAttribute[str]) -> Callable[[], ColumnElement[bool]]:
+    return lambda: column.in_(select(Bandit.key).where(Bandit.status != "stopped"))
+
+
+UNTIL_STOPPED = "rows of bandits that are not stopped"
 UNTIL_DECIDED = "rows of experiments that are neither decided nor archived"
 
 AGEING: Mapping[str, Ageing] = {
@@ -96,6 +105,8 @@ AGEING: Mapping[str, Ageing] = {
     "events": Ageing(table=Event, time="occurred_at"),
     "experiment_logs": Ageing(table=PredictionRow, time="timestamp"),
     "shadow_logs": Ageing(table=ShadowRow, time="timestamp"),
+    "bandit_decisions": Ageing(table=BanditDecision, time="decided_at", spared=_of_open_bandits(BanditDecision.bandit), why=UNTIL_STOPPED),
+    "bandit_rewards": Ageing(table=BanditReward, time="rewarded_at", spared=_of_open_bandits(BanditReward.bandit), why=UNTIL_STOPPED),
     "audit_log": Ageing(table=AuditEntry, time="at"),
     "alerts": Ageing(table=Alert, time="created_at"),
     "outbox": Ageing(

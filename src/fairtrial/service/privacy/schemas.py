@@ -18,6 +18,8 @@ TableName = Literal[
     "events",
     "experiment_logs",
     "shadow_logs",
+    "bandit_decisions",
+    "bandit_rewards",
     "audit_log",
     "alerts",
     "outbox",
