@@ -169,9 +169,7 @@ def test_a_note_that_cannot_be_read_is_no_permission(scene):
 
 def test_two_gateways_share_evidence_and_state(scene):
     """Neither alone has seen enough; together they stop, and the one that did not find out obeys."""
-    raw = spec(scene.addresses, rollout=rollout(min_requests=50), timeout_seconds=10) | {
-        "guardrail_metrics": {"p95_latency_ms": [0, 1_000]}
-    }
+    raw = spec(scene.addresses, rollout=rollout(min_requests=50), timeout_seconds=10) | {"guardrail_metrics": {"p95_latency_ms": [0, 1_000]}}
 
     async def play():
         async with scene.gateway(raw) as first, scene.gateway(raw) as second:

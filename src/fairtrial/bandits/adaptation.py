@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,10 +224,10 @@ def next_plan(spec: BanditSpec, known: Known, before: Plan) -> Plan:
 
 
 def _plan(spec: BanditSpec, shares: Floats, acted: list[Acted], capped: dict[str, Cap], models_of: Plan | None) -> Plan:
+    plan = Plan(shares=_named(spec, shares), acted=tuple(acted), capped=capped)
     if models_of is None:
-        return Plan(shares=_named(spec, shares), acted=tuple(acted), capped=capped)
-    kept = {"trust": models_of.trust, "models": models_of.models, "noise_variance": models_of.noise_variance}
-    return Plan(shares=_named(spec, shares), acted=tuple(acted), capped=capped, **kept)
+        return plan
+    return replace(plan, trust=models_of.trust, models=models_of.models, noise_variance=models_of.noise_variance)
 
 
 def _contextual(spec: BanditSpec, known: Known, before: Plan, moved: tuple[Floats, dict[str, Cap], list[Acted]]) -> Plan:

@@ -13,7 +13,8 @@ its standard error is then asymptotically normal.
 
 Assumes that e_t depends on earlier rounds only (no contexts; with contexts take uniform
 weights), that rewards are stationary, and propensities that do not fall faster than about 1/t:
-play with a floor. Rounds in which an arm could not be pulled say nothing of it and weigh 0. Sources: Hadad, Hirshberg, Zhan, Wager & Athey (2021), PNAS 118 (15)
+play with a floor. Rounds in which an arm could not be pulled weigh 0 for it.
+Sources: Hadad, Hirshberg, Zhan, Wager & Athey (2021), PNAS 118 (15)
 e2014602118, equations 5, 9, 11 and 15; Robins, Rotnitzky & Zhao (1994), JASA 89, 846-866.
 """
 

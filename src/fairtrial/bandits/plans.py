@@ -85,7 +85,16 @@ class Plan:
             )
             for arm in cast("Sequence[Mapping[str, Any]]", raw["models"])
         )
-        return cls(**{**raw, "acted": tuple(Acted(**one) for one in raw["acted"]), "models": models})
+        acted = tuple(Acted(**one) for one in raw["acted"])
+        return cls(
+            shares=raw["shares"],
+            wanted=raw["wanted"],
+            acted=acted,
+            capped=raw["capped"],
+            trust=raw["trust"],
+            models=models,
+            noise_variance=raw["noise_variance"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +149,12 @@ def adaptive_shares(spec: BanditSpec, plan: Plan, context: Floats | None = None)
     if not plan.models or context is None or plan.trust == 0.0:
         return shares
     state = LinearState(arms=spec.arms, models=plan.models).at(context)
-    options = spec.policy.options
-    policy = LinUcb(**options) if spec.policy.name == "linucb" else LinearThompson(**{"noise_variance": plan.noise_variance, **options})
+    options: dict[str, Any] = {**spec.policy.options}
+    policy = (
+        LinUcb(**options)
+        if spec.policy.name == "linucb"
+        else LinearThompson(**{"noise_variance": cast("Any", plan.noise_variance), **options})
+    )
     wanted = within_limits(spec, policy.propensities(state), plan.capped)
     return (1.0 - plan.trust) * shares + plan.trust * wanted
 

@@ -178,7 +178,7 @@ def best_arm(spec: BanditSpec, state: BanditState, capped: dict[str, Cap]) -> Be
     try:
         arms, found = best_of(spec, state, capped)
     except DataError as error:
-        return Unavailable(error.code, error.message)
+        return Unavailable(code=error.code, reason=error.message)
     leader = int(np.argmax(found.prob_best))
     rule = spec.stop
     met = None
@@ -232,7 +232,7 @@ def _mean(log: BanditLog, arm: int, weighting: Weighting, alpha: float, model: F
     try:
         return arm_mean(_adaptive(log), arm, outcome_model=model, weighting=weighting, alpha=alpha)
     except DataError as error:
-        return Unavailable(error.code, error.message)
+        return Unavailable(code=error.code, reason=error.message)
 
 
 def _adaptive(log: BanditLog) -> AdaptiveLog:
@@ -256,13 +256,13 @@ def _adapted(log: BanditLog, pair: tuple[int, int], weighting: Weighting, alpha:
     try:
         found = arm_contrast(_adaptive(log), treatment=pair[0], control=pair[1], weighting=weighting, alpha=alpha)
     except DataError as error:
-        return Unavailable(error.code, error.message)
+        return Unavailable(code=error.code, reason=error.message)
     return Difference(difference=found.difference, std_error=found.std_error, interval=found.interval, p_value=found.p_value, n=log.n)
 
 
 def _fixed(spec: BanditSpec, log: BanditLog, pair: tuple[int, int], alpha: float) -> Difference | Unavailable:
     if spec.slice == 0.0:
-        return Unavailable("no_fixed_slice", "The bandit has no fixed slice.")
+        return Unavailable(code="no_fixed_slice", reason="The bandit has no fixed slice.")
     in_slice = log.where(log.fixed)
     both = [
         number for number in np.unique(in_slice.periods).tolist() if not {spec.arms[arm] for arm in pair} & set(log.held.get(number, {}))
@@ -270,7 +270,7 @@ def _fixed(spec: BanditSpec, log: BanditLog, pair: tuple[int, int], alpha: float
     try:
         return fixed_difference(in_slice.where(np.isin(in_slice.periods, both)), pair[0], pair[1], alpha=alpha)
     except DataError as error:
-        return Unavailable(error.code, error.message)
+        return Unavailable(code=error.code, reason=error.message)
 
 
 def _period(spec: BanditSpec, log: BanditLog, number: int, alpha: float) -> PeriodReading:

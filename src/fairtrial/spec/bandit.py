@@ -223,7 +223,8 @@ class BanditSpec(SpecModel):
     min_weight: Fraction | None = None
     """Smallest share of an arm of the adaptive part, at most an even share."""
     max_step: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Most that an arm's share may change at an update; for contextual policies, most that the share of decisions ruled by the model may grow."""
+    """Most that an arm's share may change at an update; for contextual policies, most that the share of decisions ruled by the
+    model may grow."""
     min_trials: Annotated[int, Field(ge=0)] | None = None
     """Shares stay as they are until every arm in play has this many rewards."""
     fixed_share: Annotated[float, Field(ge=0, lt=1)] | None = None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -151,7 +151,9 @@ def sums_by_period(session: Session, key: str, ripe: Ripe) -> list[tuple[int, st
     center = float(session.scalar(_joined(select(func.avg(reward)), key, ripe)) or 0.0)
     off = reward - center
     asked = _joined(select(BanditDecision.period, BanditDecision.arm, func.count(), func.sum(off), func.sum(off * off)), key, ripe)
-    rows = session.execute(asked.group_by(BanditDecision.period, BanditDecision.arm).order_by(BanditDecision.period, BanditDecision.arm))
+    rows: Any = session.execute(
+        asked.group_by(BanditDecision.period, BanditDecision.arm).order_by(BanditDecision.period, BanditDecision.arm)
+    )
     return [(period, arm, n, center + s / n, max(0.0, s2 - s * s / n)) for period, arm, n, s, s2 in rows]
 
 
@@ -177,7 +179,7 @@ def read_metrics(session: Session, key: str, since: int) -> list[tuple[str, Mapp
     return [(arm, metrics) for arm, metrics in session.execute(asked) if metrics]
 
 
-def _joined(asked: Select[Any], key: str, ripe: Ripe) -> Select[Any]:
+def _joined(asked: Any, key: str, ripe: Ripe) -> Any:
     with_rewards = asked.select_from(BanditDecision).join(
         BanditReward, BanditReward.decision_id == BanditDecision.decision_id, isouter=ripe.until is not None
     )
