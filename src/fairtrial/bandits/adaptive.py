@@ -13,7 +13,8 @@ its standard error is then asymptotically normal.
 
 Assumes that e_t depends on earlier rounds only (no contexts; with contexts take uniform
 weights), that rewards are stationary, and propensities that do not fall faster than about 1/t:
-play with a floor. Sources: Hadad, Hirshberg, Zhan, Wager & Athey (2021), PNAS 118 (15)
+play with a floor. Rounds in which an arm could not be pulled weigh 0 for it.
+Sources: Hadad, Hirshberg, Zhan, Wager & Athey (2021), PNAS 118 (15)
 e2014602118, equations 5, 9, 11 and 15; Robins, Rotnitzky & Zhao (1994), JASA 89, 846-866.
 """
 
@@ -45,7 +46,7 @@ class AdaptiveLog:
     Attributes:
         actions: Indices of arms pulled, shape (T,).
         rewards: Their rewards, shape (T,).
-        propensities: Probability of each arm in each round, > 0, rows summing to 1, shape (T, K).
+        propensities: Probability of each arm in each round, > 0 unless arms may be out, rows summing to 1, shape (T, K).
     """
 
     actions: Integers
@@ -53,8 +54,15 @@ class AdaptiveLog:
     propensities: Floats
 
     @classmethod
-    def of(cls, actions: ArrayLike, rewards: ArrayLike, propensities: ArrayLike) -> AdaptiveLog:
+    def of(cls, actions: ArrayLike, rewards: ArrayLike, propensities: ArrayLike, *, may_be_out: bool = False) -> AdaptiveLog:
         """A log, checked.
+
+        Args:
+            actions: As the attributes.
+            rewards: As the attributes.
+            propensities: As the attributes.
+            may_be_out: Whether an arm may have the probability 0 in some rounds, as after a guardrail took it out; its
+                estimate is then over the rounds in which it could be pulled.
 
         Raises:
             UsageError: Shapes do not fit, an action is out of range, or propensities are not
@@ -70,7 +78,8 @@ class AdaptiveLog:
             raise UsageError(f"Every round needs action, reward and propensities, got {index.size}, {y.size} and {e.shape[0]}.")
         if y.size < 2:
             raise NotEnoughDataError("Estimates need at least two rounds, got one.", code="too_few_rows")
-        if not ((e > 0.0) & (e <= 1.0)).all() or (np.abs(e.sum(axis=1) - 1.0) > SUM_TOLERANCE).any():
+        possible = (e >= 0.0 if may_be_out else e > 0.0) & (e <= 1.0)
+        if not possible.all() or not (e[np.arange(y.size), index] > 0.0).all() or (np.abs(e.sum(axis=1) - 1.0) > SUM_TOLERANCE).any():
             raise UsageError(
                 "Every arm's propensity must be positive in every round, and a round's must sum to 1.",
                 hint="Play with a floor; an arm that could not be pulled has no estimate.",
@@ -204,24 +213,36 @@ def arm_means(
     """
     check_alpha(alpha)
     values, covariance = _weighted(log, outcome_model, weighting)
-    pulled = np.arange(log.arms) == log.actions[:, None]
-    pulls = pulled.sum(axis=0)
-    ipw = (pulled * (log.rewards[:, None] / log.propensities)).mean(axis=0)
-    found: list[ArmMean] = []
-    for arm in range(log.arms):
-        std_error = _std_error(float(covariance[arm, arm]), f"arm {arm}")
-        low, high = interval_of(values[arm], std_error, math.inf, alpha=alpha)
-        found.append(
-            ArmMean(
-                value=float(values[arm]),
-                std_error=std_error,
-                interval=Interval(low=low.item(), high=high.item()),
-                ipw=float(ipw[arm]),
-                naive=float(log.rewards[pulled[:, arm]].mean()) if pulls[arm] else None,
-                pulls=int(pulls[arm]),
-            )
-        )
-    return tuple(found)
+    return tuple(_arm_mean(log, arm, float(values[arm]), float(covariance[arm, arm]), alpha) for arm in range(log.arms))
+
+
+def arm_mean(
+    log: AdaptiveLog,
+    arm: int,
+    *,
+    outcome_model: ArrayLike | None = None,
+    weighting: Weighting = "variance_stabilizing",
+    alpha: float = 0.05,
+) -> ArmMean:
+    """Mean reward of one arm, as `arm_means` gives it for all: one whose scores do not vary does not sink the others.
+
+    Args:
+        log: The rounds in their order.
+        arm: Index of the arm.
+        outcome_model: As in `aipw_scores`.
+        weighting: Weights h_t of the scores.
+        alpha: Error rate in (0, 1).
+
+    Raises:
+        UsageError: There is no such arm, or an option breaks its rule.
+        NotEnoughDataError: There are too few rounds.
+        DataError: The model is not finite, or the arm's scores do not vary.
+    """
+    check_alpha(alpha)
+    if not 0 <= arm < log.arms:
+        raise UsageError(f"An arm is one of 0..{log.arms - 1}, got {arm}.")
+    values, covariance = _weighted(log, outcome_model, weighting)
+    return _arm_mean(log, arm, float(values[arm]), float(covariance[arm, arm]), alpha)
 
 
 def arm_contrast(
@@ -269,9 +290,24 @@ def arm_contrast(
     )
 
 
+def _arm_mean(log: AdaptiveLog, arm: int, value: float, variance: float, alpha: float) -> ArmMean:
+    pulled = log.actions == arm
+    std_error = _std_error(variance, f"arm {arm}")
+    low, high = interval_of(value, std_error, math.inf, alpha=alpha)
+    possible = int((log.propensities[:, arm] > 0.0).sum())
+    return ArmMean(
+        value=value,
+        std_error=std_error,
+        interval=Interval(low=low.item(), high=high.item()),
+        ipw=float((log.rewards[pulled] / log.propensities[pulled, arm]).sum()) / possible,
+        naive=float(log.rewards[pulled].mean()) if pulled.any() else None,
+        pulls=int(pulled.sum()),
+    )
+
+
 def _weights(log: AdaptiveLog, weighting: str) -> Floats:
     if weighting == "uniform":
-        return np.ones_like(log.propensities)
+        return (log.propensities > 0.0).astype(np.float64)
     if weighting != "variance_stabilizing":
         raise UsageError(f"weighting must be 'variance_stabilizing' or 'uniform', got {weighting!r}.")
     return np.sqrt(log.propensities)
@@ -284,6 +320,7 @@ def _weighted(log: AdaptiveLog, outcome_model: ArrayLike | None, weighting: str)
         raise NotEnoughDataError("Estimates need at least three rounds, the first being for prediction, got two.", code="too_few_rows")
     scores, h = aipw_scores(log, outcome_model=outcome_model)[first:], _weights(log, weighting)[first:]
     total = h.sum(axis=0)
+    total = np.where(total > 0.0, total, 1.0)  # an arm that never could be pulled: no variance, which is refused
     values = (h * scores).sum(axis=0) / total
     deviations = h * (scores - values) / total
     covariance = deviations.T @ deviations

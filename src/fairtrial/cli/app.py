@@ -70,6 +70,7 @@ VERBS = {
     "token": Verb("token", "token", "Make, list and revoke API keys."),
     "interaction": Verb("interactions", "interaction", "Does the effect of one experiment depend on the arm of another?"),
     "spillover": Verb("novelty", "spillover", "Do control units feel the treatment of their neighbours?"),
+    "bandit": Verb("bandit", "bandit", "Read the decision log of a bandit, or rehearse one."),
     "drift": Verb("drift", "drift", "Have inputs or scores moved since, or between arms?"),
     "scan-interactions": Verb("interactions", "scan_interactions", "Look at every pair of experiments that run at once."),
     "nightly-report": Verb("nightly_report", "nightly_report", "Look at every running experiment and say what is worth telling."),

@@ -17,6 +17,7 @@ from fairtrial.service.access.keys import KeyRing
 from fairtrial.service.access.limiting import make_limits
 from fairtrial.service.assignments.routes import router as assignments
 from fairtrial.service.audit_api.routes import router as audit
+from fairtrial.service.bandits.routes import router as bandits
 from fairtrial.service.clock import Clock, utc_now
 from fairtrial.service.configs.routes import router as configs
 from fairtrial.service.connectors.routes import router as connectors
@@ -74,6 +75,7 @@ OTHER_ROUTERS = (
     models,
     overview,
     rollouts,
+    bandits,
 )
 """Mounted below /api/v1."""
 EXPERIMENT_ROUTERS = (nightly, planning, results, monitoring, novelty, experiments, assignments, versions, flags, ingest)

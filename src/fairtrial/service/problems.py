@@ -39,6 +39,7 @@ STATUS_OF_CODE = {
     "unauthenticated": 401,
     "unknown_experiment": 404,
     "unknown_model_experiment": 404,
+    "unknown_bandit": 404,
     "unknown_version": 404,
     "not_found": 404,
     "too_large": 413,

@@ -14,6 +14,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from fairtrial.storage.tables import (
     Alert,
     AuditEntry,
+    Bandit,
+    BanditDecision,
+    BanditReward,
     Base,
     Conversion,
     Event,
@@ -45,6 +48,7 @@ PERSONAL: Mapping[str, tuple[type[Base], InstrumentedAttribute[str] | Instrument
     "experiment_logs": (PredictionRow, PredictionRow.user_id),
     "rollout_users": (RolloutUser, RolloutUser.user_id),
     "rollout_sessions": (RolloutSession, RolloutSession.user_id),
+    "bandit_decisions": (BanditDecision, BanditDecision.unit),
 }
 """Every table that names units, with the column that does; a test walks all tables and finds no other."""
 
@@ -78,6 +82,11 @@ def _of_running_rollouts(column: InstrumentedAttribute[int]) -> Callable[[], Col
     return lambda: column.in_(select(Rollout.id).where(Rollout.status == "running"))
 
 
+def _of_open_bandits(column: InstrumentedAttribute[str]) -> Callable[[], ColumnElement[bool]]:
+    return lambda: column.in_(select(Bandit.key).where(Bandit.status != "stopped"))
+
+
+UNTIL_STOPPED = "rows of bandits that are not stopped"
 UNTIL_DECIDED = "rows of experiments that are neither decided nor archived"
 UNTIL_ENDED = "rows of rollouts that are running"
 
@@ -110,6 +119,8 @@ AGEING: Mapping[str, Ageing] = {
     "rollout_sessions": Ageing(
         table=RolloutSession, time="occurred_at", spared=_of_running_rollouts(RolloutSession.rollout_id), why=UNTIL_ENDED
     ),
+    "bandit_decisions": Ageing(table=BanditDecision, time="decided_at", spared=_of_open_bandits(BanditDecision.bandit), why=UNTIL_STOPPED),
+    "bandit_rewards": Ageing(table=BanditReward, time="rewarded_at", spared=_of_open_bandits(BanditReward.bandit), why=UNTIL_STOPPED),
     "audit_log": Ageing(table=AuditEntry, time="at"),
     "alerts": Ageing(table=Alert, time="created_at"),
     "outbox": Ageing(

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 from apscheduler.triggers.cron import CronTrigger  # pyright: ignore[reportMissingTypeStubs]
 
 from fairtrial.errors import UnknownNameError, UsageError
+from fairtrial.service.bandits.updating import update_all
 from fairtrial.service.interactions.scans import run_scan, run_starts
 from fairtrial.service.jobs.catalog_guardrails import watch_catalog
 from fairtrial.service.jobs.guardrails import check_guardrails
@@ -183,6 +184,10 @@ def _rollouts(work: Work) -> dict[str, Any]:
     return evaluate_all(work.database, now=work.now, audience=work.audience, guard=work.guard)
 
 
+def _bandits(work: Work) -> dict[str, Any]:
+    return update_all(work.database, now=work.now, guard=work.guard)
+
+
 def _scan(work: Work) -> dict[str, Any]:
     return run_scan(work.database, as_of=work.as_of, now=work.now, audience=work.audience, guard=work.guard)
 
@@ -211,6 +216,7 @@ TASKS: Mapping[str, Task] = {
         ),
         Task(name="monitor", cron="*/5 * * * *", run=_models, summary="Guardrails of model experiments."),
         Task(name="rollouts", cron="15 0 * * *", run=_rollouts, summary="The next step of every running rollout, with alerts."),
+        Task(name="bandits", cron="*/5 * * * *", run=_bandits, summary="The next period of every bandit whose period has run its time."),
         Task(name="run-alerts", cron="0 * * * *", run=_alerts, summary="Sends alerts to targets that have not got them."),
         Task(name="alert-daily-digest", cron="0 9 * * *", run=_digest, summary="One message with the alerts of a day."),
         Task(name="interaction-scan", cron="0 3 * * mon", run=_scan, summary="Experiments that disturb each other."),

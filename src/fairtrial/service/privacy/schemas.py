@@ -20,6 +20,8 @@ TableName = Literal[
     "shadow_logs",
     "rollout_users",
     "rollout_sessions",
+    "bandit_decisions",
+    "bandit_rewards",
     "audit_log",
     "alerts",
     "outbox",

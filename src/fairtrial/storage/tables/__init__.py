@@ -1,5 +1,6 @@
 """The tables of the service."""
 
+from fairtrial.storage.tables.bandits import Bandit, BanditDecision, BanditPeriodRow, BanditReward
 from fairtrial.storage.tables.base import Base
 from fairtrial.storage.tables.experiments import (
     STATUSES,
@@ -33,6 +34,10 @@ __all__ = [
     "Alert",
     "ApiKey",
     "AuditEntry",
+    "Bandit",
+    "BanditDecision",
+    "BanditPeriodRow",
+    "BanditReward",
     "Base",
     "ChangeCounter",
     "ConnectorConfig",

@@ -1,0 +1,1 @@
+"""Bandits: shares that follow rewards, over HTTP."""
