@@ -19,6 +19,7 @@ from fairtrial.storage.privacy import AGEING, PERSONAL
 from fairtrial.storage.tables import (
     Alert,
     AuditEntry,
+    BanditDecision,
     Base,
     Conversion,
     Event,
@@ -40,6 +41,9 @@ PREDICTION = {
 NAMES_UNITS = {"profile_id", "unit", "user_id", "targeting_key"}
 
 
+DECISION = {"bandit": "b", "period": 1, "arm": "a", "propensity": 0.5, "fixed": False, "propensities_json": None, "context_json": None}
+
+
 def fill(service, *units: str) -> None:
     """Every personal table and the audit log name each unit."""
     service.post("/api/experiments", HOLDOUT)
@@ -56,6 +60,7 @@ def fill(service, *units: str) -> None:
                     ),
                     ForcedVariant(experiment_id=2, unit=unit, arm="control", created_by="x", created_at=START),
                     PredictionRow(**PREDICTION, prediction_id=unit[::-1], user_id=unit, assignment_id=f"{unit}_m", timestamp=START),
+                    BanditDecision(**DECISION, decision_id=str(uuid.uuid4()), unit=unit, decided_at=START),
                 ]
             )
             (name,) = add_units(session, 1, "treatment", 1, prefix=f"{unit}|")
