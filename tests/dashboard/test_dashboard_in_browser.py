@@ -18,7 +18,7 @@ FLAGS = [
 ]  # fmt: skip
 PAGES = {
     "": "Home", "experiment": "Experiment", "interactions": "Interactions", "models": "Models", "plan": "Create and plan",
-    "incrementality": "Incrementality", "rollouts": "Rollouts", "catalog": "Catalog and decisions", "admin": "Admin",
+    "incrementality": "Incrementality", "rollouts": "Rollouts", "bandits": "Bandits", "catalog": "Catalog and decisions", "admin": "Admin",
 }  # fmt: skip
 QUIET = "!document.querySelector('[data-testid=stSpinner]') && !document.querySelector('[data-testid=stStatusWidget]')"
 

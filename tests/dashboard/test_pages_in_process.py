@@ -9,7 +9,7 @@ import pytest
 from demo_service import ROLES, opened, sound, texts
 
 pytestmark = pytest.mark.xdist_group("dashboard")
-NAMES = ("home", "experiment", "interactions", "models", "plan", "incrementality", "rollouts", "catalog", "admin")
+NAMES = ("home", "experiment", "interactions", "models", "plan", "incrementality", "rollouts", "bandits", "catalog", "admin")
 
 
 def button(app, label):
@@ -278,6 +278,27 @@ def test_a_live_rollout_changes_by_an_explicit_word_alone(demo):
     field(app, "text_input", "Name").set_value("nová-funkce ✨")
     button(app, "Begin at the first stage").click().run()
     assert demo.get("/rollouts", status="running")["items"][0]["name"] == "nová-funkce ✨"
+
+
+def test_a_bandit_is_read_and_stopped(demo):
+    """XC-40: arms corrected for adaptation beside the plain mean; another policy by the log; a stop names the arm that stays."""
+    app = sound(demo.page("bandits"))
+    results = demo.get("/bandits/demo-hero-banner/results")
+    best = results["best_arm"]["arm"]
+    assert f"{best} is the best arm with a probability" in texts(app)
+    arms = next(table.value for table in app.dataframe if "Chance to be best" in table.value)
+    assert dict(zip(arms["Arm"], arms["Decisions"], strict=True)) == {arm: f"{one['pulls']:,}" for arm, one in results["arms"].items()}
+    button(app, "What would it have earned?").click().run()
+    values = next(table.value for table in sound(app).dataframe if "Estimator" in table.value)
+    assert "DR" in list(values["Estimator"])
+    button(app, "Stop").click().run()
+    assert "A reason is needed" in texts(app)
+    field(app, "text_input", "Reason").set_value("Enough is known.")
+    field(app, "selectbox", "Arm for everybody, if it is stopped").set_value(best)
+    button(app, "Stop").click().run()
+    one = demo.get("/bandits/demo-hero-banner")
+    assert (one["status"], one["final_arm"]) == ("stopped", best)
+    assert f"Everybody gets {best}" in texts(sound(app))
 
 
 def test_a_folder_of_scorecards_needs_no_service(demo, tmp_path):

@@ -19,6 +19,7 @@ from fairtrial.storage.privacy import AGEING, PERSONAL
 from fairtrial.storage.tables import (
     Alert,
     AuditEntry,
+    BanditDecision,
     Base,
     Conversion,
     Event,
@@ -40,6 +41,9 @@ PREDICTION = {
     "timeout": False, "fallback": False, "propensity": 1.0, "stage": "", "features": "{}",
 }  # fmt: skip
 NAMES_UNITS = {"profile_id", "unit", "user_id", "targeting_key"}
+
+
+DECISION = {"bandit": "b", "period": 1, "arm": "a", "propensity": 0.5, "fixed": False, "propensities_json": None, "context_json": None}
 
 
 def fill(service, *units: str) -> None:
@@ -69,6 +73,7 @@ def fill(service, *units: str) -> None:
                         latency_ms=1.0,
                         error=False,
                     ),
+                    BanditDecision(**DECISION, decision_id=str(uuid.uuid4()), unit=unit, decided_at=START),
                 ]
             )
             (name,) = add_units(session, 1, "treatment", 1, prefix=f"{unit}|")

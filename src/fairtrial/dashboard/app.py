@@ -12,7 +12,7 @@ from fairtrial.errors import FairtrialError
 PAGES = Path(__file__).with_name("screens")
 PLACES = {
     "Watch": [("home", "Home"), ("experiment", "Experiment"), ("interactions", "Interactions"), ("models", "Models")],
-    "Run": [("plan", "Create and plan"), ("incrementality", "Incrementality"), ("rollouts", "Rollouts")],
+    "Run": [("plan", "Create and plan"), ("incrementality", "Incrementality"), ("rollouts", "Rollouts"), ("bandits", "Bandits")],
     "Keep": [("catalog", "Catalog and decisions"), ("admin", "Admin")],
 }  # by group: file and address, title
 

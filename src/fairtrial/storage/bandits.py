@@ -124,10 +124,9 @@ def store_rewards(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
     """Keep rewards; one that is kept already is left as it is; how many are new."""
     new = 0
     for begin in range(0, len(rows), AT_ONCE):
-        result: Any = session.connection().execute(
-            _insert(session, BanditReward).on_conflict_do_nothing(), [dict(row) for row in rows[begin : begin + AT_ONCE]]
-        )
-        new += max(result.rowcount, 0)
+        some = [dict(row) for row in rows[begin : begin + AT_ONCE]]
+        statement = _insert(session, BanditReward).values(some).on_conflict_do_nothing()
+        new += len(session.scalars(statement.returning(BanditReward.decision_id)).all())
     return new
 
 
@@ -163,8 +162,7 @@ def read_log(session: Session, key: str, ripe: Ripe) -> Sequence[Mapping[str, An
     reward = case((BanditReward.reward.is_(None), 0.0), else_=BanditReward.reward).label("reward")
     asked = _joined(select(row.period, row.unit, row.arm, row.fixed, row.propensities_json, row.context_json, reward), key, ripe)
     return [
-        {str(name): value for name, value in one.items()}
-        for one in session.execute(asked.order_by(row.decided_at, row.decision_id)).mappings()
+        {str(name): value for name, value in one.items()} for one in session.execute(asked.order_by(row.decided_at, row.unit)).mappings()
     ]
 
 

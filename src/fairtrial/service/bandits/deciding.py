@@ -80,7 +80,7 @@ def keep_rewards(session: Session, key: str, body: RewardsIn, *, now: dt.datetim
         UnknownNameError: There is no such bandit.
         DataError: A reward is none of the spec's kind, or outside its bounds; nothing is kept.
     """
-    spec = spec_of(get_bandit(session, key, lock=True))
+    spec = spec_of(get_bandit(session, key))
     low, high = spec.reward.bounds
     for one in body.rewards:
         if not low <= one.reward <= high or (spec.reward.kind == "proportion" and one.reward not in {0.0, 1.0}):
@@ -101,4 +101,6 @@ def keep_rewards(session: Session, key: str, body: RewardsIn, *, now: dt.datetim
         first[one.decision_id] = one.reward
         rows.append({"decision_id": one.decision_id, "bandit": key, "reward": one.reward, "metrics_json": one.metrics, "rewarded_at": now})
     unknown = dict.fromkeys(one.decision_id for one in body.rewards if one.decision_id not in known)
-    return RewardsOut(stored=store_rewards(session, rows), duplicates=duplicates, conflicting=list(conflicting), unknown=list(unknown))
+    stored = store_rewards(session, rows)
+    duplicates += len(rows) - stored  # somebody else was quicker
+    return RewardsOut(stored=stored, duplicates=duplicates, conflicting=list(conflicting), unknown=list(unknown))

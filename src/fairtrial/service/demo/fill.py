@@ -9,6 +9,7 @@ import numpy as np
 from sqlalchemy import func, select
 
 from fairtrial.errors import ConflictError
+from fairtrial.service.demo.bandits import add_bandit
 from fairtrial.service.demo.holdouts import DAY, DEMO, HOLDOUTS, add_holdout, close, fill_population
 from fairtrial.service.demo.models import add_models
 from fairtrial.service.demo.products import add_products
@@ -59,6 +60,8 @@ def fill_demo(database: Database, *, now: dt.datetime, seed: int = 7, say: Say =
     say("Simulating a rollout of a feature")
     with database.writing() as session:
         add_rollout(session, rng, now=now)
+    say("Simulating a bandit")
+    add_bandit(database, rng, now=now)
     for night in range(NIGHTS, -1, -1):
         say(f"Nightly report {NIGHTS - night + 1} of {NIGHTS + 1}")
         at = (now - night * DAY).replace(hour=2, minute=0, second=0, microsecond=0)
