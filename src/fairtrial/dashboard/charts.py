@@ -10,7 +10,8 @@ import altair as alt
 Rows = Sequence[dict[str, Any]]
 TREATED, HELD = "#0f8f7a", "#8a94a3"
 GROUPS = alt.Scale(domain=["treatment", "control"], range=[TREATED, HELD])
-HEIGHT = 260
+INKS = (TREATED, "#c07a1a", "#5b6fb5", "#a3527f", "#6d747d", "#2f8fb8")
+HEIGHT = 280
 
 
 def _data(rows: Rows) -> alt.Data:
@@ -76,7 +77,8 @@ def heat(rows: Rows, *, value: str, title: str) -> Any:
 
 def curve(rows: Rows, *, x: str, y: str, x_title: str, y_title: str, group: str | None = None) -> Any:
     """A smooth line, or one a group."""
-    colour = alt.value(TREATED) if group is None else alt.Color(f"{group}:N", title=None, legend=alt.Legend(orient="top"))
+    scale = alt.Scale(range=INKS)
+    colour = alt.value(TREATED) if group is None else alt.Color(f"{group}:N", title=None, scale=scale, legend=alt.Legend(orient="top"))
     return (
         alt.Chart(_data(rows), height=HEIGHT)
         .mark_line(strokeWidth=2)

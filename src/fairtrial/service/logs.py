@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
@@ -16,6 +16,16 @@ SECRET_TEXTS = re.compile(
 )
 """An API key, a header's token, a JWT, the user and password of an address."""
 HIDDEN = "[hidden]"
+
+
+class _Stderr:
+    """The standard error of the moment: loggers are kept, and the one that was there at first may be closed by now."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def set_up_logs(level: Literal["debug", "info", "warning", "error"], form: Literal["auto", "json", "text"]) -> None:
@@ -36,7 +46,7 @@ def set_up_logs(level: Literal["debug", "info", "warning", "error"], form: Liter
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Stderr())),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from fairtrial.service.dependencies import DbRead, Now
+from fairtrial.service.dependencies import AsViewer, DbRead, Now
 from fairtrial.service.interactions import analysis, scans
 from fairtrial.service.interactions.access import AsInteractionReader
 from fairtrial.service.interactions.schemas import NoveltyDetail, NoveltyPairOut, PairOut, ScanOut, StoredScanList, TrendOut
@@ -57,7 +57,7 @@ def trend(db: DbRead, actor: AsInteractionReader, experiment_a: str, experiment_
 
 
 @experiment_router.get("/{experiment}/novelty", response_model=NoveltyDetail)
-def own_novelty(db: DbRead, actor: AsInteractionReader, now: Now, experiment: str) -> NoveltyDetail:
+def own_novelty(db: DbRead, actor: AsViewer, now: Now, experiment: str) -> NoveltyDetail:
     """Does the effect of one experiment fade: effects by day since assignment (IN-09)."""
     del actor
     return analysis.read_own_novelty(db, experiment, now=now)
