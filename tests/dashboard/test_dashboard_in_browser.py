@@ -115,7 +115,7 @@ def test_a_link_into_a_page_works_on_a_phone_and_in_the_dark(chromium, demo, sch
         told = seen.settle()
         found = demo.get(f"/experiments/{number}/results")
         assert f"{found['treatment']['conversions']:,} of {found['treatment']['n']:,}" in told
-        assert seen.page.locator("canvas, svg.marks").count() >= 2
+        seen.page.locator("canvas, svg.marks").nth(1).wait_for(timeout=60_000)
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
         ground = seen.page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
         assert (sum(int(part) for part in re.findall(r"\d+", ground)[:3]) < 150) == (scheme == "dark")

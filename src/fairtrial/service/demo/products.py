@@ -62,7 +62,7 @@ def _convert(
     outcomes: dict[str, list[dict[str, Any]]] = {key: [] for key in EXPERIMENTS}
     for number, unit in enumerate(sorted({*checkout, *search})):
         one, two = checkout.get(unit) == "treatment", search.get(unit) == "treatment"
-        rate = 0.10 + 0.020 * one + 0.012 * two - 0.034 * (one and two)
+        rate = 0.10 + 0.030 * one + 0.020 * two - 0.064 * (one and two)
         at = begun[unit] + dt.timedelta(days=float(rng.exponential(1.2)))
         if rng.random() >= rate or at >= now:
             continue
