@@ -85,6 +85,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/interactions.py
 	$(BIN)/python benchmarks/service.py
 	$(BIN)/python benchmarks/gateway.py
+	$(BIN)/python benchmarks/dashboard.py
 
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
