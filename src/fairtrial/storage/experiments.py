@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from fairtrial.storage.tables import Experiment, ExperimentResult, ExperimentVersion
@@ -79,11 +79,11 @@ def _kept(
         if wanted is not None:
             kept = kept.where(column == wanted)
     if search:
-        escaped = search.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        like = f"%{escaped}%"
+        escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         columns = (Experiment.name, Experiment.key, Experiment.channel, Experiment.conversion_key, Experiment.source_id)
-        found = [func.lower(column).like(like, escape="\\") for column in columns]
-        kept = kept.where(found[0] | found[1] | found[2] | found[3] | found[4])
+        any_case = [func.lower(column).like(f"%{escaped.lower()}%", escape="\\") for column in columns]
+        as_given = [column.like(f"%{escaped}%", escape="\\") for column in columns]  # a database without a locale lowers ASCII alone
+        kept = kept.where(or_(*any_case, *as_given))
     return kept
 
 
