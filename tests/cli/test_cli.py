@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
+from running_service import real_service
 
 from fairtrial._version import __version__
 from fairtrial.analysis import lay_out_example
@@ -87,9 +89,14 @@ def test_quickstart_goes_from_a_real_experiment_to_a_verdict(tmp_path):
 def test_the_commands_that_quickstart_names_work(tmp_path):
     done = fairtrial("quickstart", cwd=tmp_path)
     commands = [line.split() for line in done.stdout.splitlines() if re.match(r"  \S*fairtrial ", line)]
-    assert len(commands) == 3
-    for command in commands:
+    assert len(commands) == 4
+    *finite, demo = commands
+    for command in finite:
         assert fairtrial(*command[1:], cwd=tmp_path).returncode == 0, command
+    with real_service(tmp_path, f"sqlite:///{tmp_path}/demo.db", *demo[2:]) as (address, _, _):
+        assert demo[1] == "serve"
+        assert httpx.get(f"{address}/api/v1/overview").json()["by_status"]["running"] > 3
+        assert httpx.get(f"{address}/dashboard/").status_code == 200
 
 
 def test_json_is_on_stdout_alone_and_equal_from_run_to_run(example):

@@ -94,6 +94,7 @@ def dashboard(
     source: Annotated[str, typer.Argument(help="Address of a service, or a folder of scorecards.")] = "http://127.0.0.1:8000",
     host: Annotated[str, typer.Option(help="Address to listen on: one of this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8501,
+    as_json: Json = False,
 ) -> int:
     """Start the dashboard alone, over a service that runs elsewhere or over a folder of scorecards."""
     if not is_loopback(host):
@@ -103,7 +104,10 @@ def dashboard(
         raise UsageError(f"{source!r} is neither the address of a service (http://...) nor a folder.")
     mounted = MountedDashboard(SCRIPT, address.rstrip("/"), folder)
     with listen(host, port) as listening:
-        print(f"Listening on {address_of(listening)} - the dashboard is at {address_of(listening)}/dashboard", file=sys.stderr)
+        own = address_of(listening)
+        if as_json:
+            print_data(json.dumps({"address": own, "dashboard": f"{own}/dashboard", "source": source}))
+        print(f"Listening on {own} - the dashboard is at {own}/dashboard", file=sys.stderr)
         run_server(Starlette(routes=mounted.routes, lifespan=lambda _: mounted.running()), listening)
     return 0
 
