@@ -21,7 +21,7 @@ def _data(rows: Rows) -> alt.Data:
 def lines(rows: Rows, *, y: str, title: str, group: str = "group", zero: bool = False) -> Any:
     """One line a group over days."""
     names = list(dict.fromkeys(str(row[group]) for row in rows))
-    scale = GROUPS if set(names) <= {"treatment", "control"} else alt.Undefined
+    scale = GROUPS if set(names) <= {"treatment", "control"} else alt.Scale(range=INKS)
     return (
         alt.Chart(_data(rows), height=HEIGHT)
         .mark_line(point=alt.OverlayMarkDef(size=18), strokeWidth=2)

@@ -13,7 +13,7 @@ from fairtrial.service.rollouts.schemas import ApplyIn, AssignIn, RolloutGuardra
 
 NAME = "demo-fast-editor"
 DAYS = 8
-NEW_USERS = 220
+NEW_USERS = 300
 LEVELS = ("low", "medium", "high")
 
 
@@ -22,6 +22,7 @@ def add_rollout(session: Session, rng: np.random.Generator, *, now: dt.datetime)
     start = (now - DAYS * DAY).replace(hour=0, minute=5, second=0, microsecond=0)
     rules = RolloutIn(
         name=NAME,
+        stages=[0.25, 0.5, 1.0],
         min_days=7,
         max_days=14,
         seed=7,
@@ -30,13 +31,13 @@ def add_rollout(session: Session, rng: np.random.Generator, *, now: dt.datetime)
     )
     control.create(session, rules, actor=DEMO, now=start)
     pace: dict[str, float] = {}
+    variants: dict[str, str] = {}
+    raised = False
     for day in range(DAYS):
         at = start + day * DAY + dt.timedelta(hours=10)
-        for number in range(NEW_USERS):
-            user = f"editor-{day:02d}-{number:04d}"
-            pace[user] = float(np.exp(0.25 * rng.standard_normal()))
-        variants: dict[str, str] = {}
-        for user in pace:
+        new = [f"editor-{day:02d}-{number:04d}" for number in range(NEW_USERS)]
+        pace |= {user: float(np.exp(0.25 * rng.standard_normal())) for user in new}
+        for user in pace if raised else new:
             asked = AssignIn(user_id=user, engagement=LEVELS[hash_of(user) % 3])
             variants[user] = control.assign(session, NAME, asked, now=at).variant
         control.record_sessions(session, NAME, _sessions(pace, variants, day, rng, at), now=at + dt.timedelta(hours=9))
@@ -44,7 +45,8 @@ def add_rollout(session: Session, rng: np.random.Generator, *, now: dt.datetime)
         if evening > now or day == DAYS - 1:
             break
         made = control.evaluate(session, NAME, actor=DEMO, now=evening)
-        if made.decision == "RAMP_UP":
+        raised = made.decision == "RAMP_UP"
+        if raised:
             control.apply(session, NAME, ApplyIn(evaluation=made.evaluation), actor=DEMO, now=evening)
 
 
