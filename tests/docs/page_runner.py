@@ -116,6 +116,7 @@ class Shell:
         """Start a service behind the page; what it says until it listens."""
         process = subprocess.Popen([PROGRAM, *arguments, "--port", "0"], stderr=subprocess.PIPE, text=True)
         self.started.append(process)
+        self.code = 0
         said, until = "", time.monotonic() + START_SECONDS
         assert process.stderr is not None
         while not (found := LISTENING.search(said)):
