@@ -55,7 +55,7 @@ class World:
 
     def at(self, period: int, arms: Sequence[str]) -> Floats:
         """True means in a period, shape (K,)."""
-        shift = self.change(period) if self.change is not None else {}
+        shift: Mapping[str, float] = {} if self.change is None else self.change(period)
         return np.array([self.means[arm] + shift.get(arm, 0.0) for arm in arms])
 
 

