@@ -97,3 +97,14 @@ def run(capsys):
         return left.value.code or 0, said.out, said.err
 
     return call
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Write a test's group into its id, by which tests go to workers: pytest 9.2 keeps ids where xdist 3.8 does not write them."""
+    if not getattr(config.option, "loadgroup", False):
+        return
+    for item in items:
+        group = item.get_closest_marker("xdist_group")
+        if group is not None and not item.nodeid.endswith(f"@{group.args[0]}"):
+            item._id = type(item._id).parse(f"{item.nodeid}@{group.args[0]}")

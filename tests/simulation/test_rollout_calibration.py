@@ -88,3 +88,34 @@ def test_the_truth_is_what_the_rows_show():
     times = done.groupby(["engagement", "variant"])["task_completion_time"].mean().unstack()
     lifts = times["treatment"] / times["control"] - 1.0
     assert np.allclose([lifts["low"], lifts["medium"], lifts["high"]], [0.1, 0.0, -0.2], atol=0.03)
+
+
+@pytest.mark.slow
+def test_the_interval_after_a_stop_covers_the_truth():
+    """AD-07, III.b: the stagewise interval of the run's last look, whenever it came."""
+    missed = read = 0
+    high: list[float] = []
+    for seed in range(RUNS):
+        effects = RolloutEffects(task_completion_time=-0.05)
+        run = run_rollout(RolloutConfig(users=700, days=8, seed=seed, effects=effects), rules("useful", seed))
+        seen = run.last.primary
+        if seen is None or seen.after_stop is None:
+            continue
+        truth = -run.truth["task_completion_time"][""].effect
+        read += 1
+        missed += not seen.after_stop.ci_low <= truth <= seen.after_stop.ci_high
+        high.append(float(seen.after_stop.median_unbiased > truth))
+    assert read > 0.9 * RUNS, read
+    assert at_most(missed, read, 0.05), missed
+    assert stats.binomtest(int(sum(high)), read, 0.5).pvalue > 0.001, sum(high)
+
+
+def test_bootstrap_intervals_of_means_agree_with_the_normal_ones():
+    """AD-06: within 3 % of the width with 1,000 users and more in each arm."""
+    run = run_rollout(
+        RolloutConfig(users=3_000, days=4, seed=2), RolloutRules(name="wide", policy=RolloutPolicy(min_days=4, max_days=4), seed=2)
+    )
+    for metric in run.metrics:
+        assert min(metric.n_control, metric.n_treatment) >= 1000
+        width = metric.normal_interval.high - metric.normal_interval.low
+        assert metric.interval.high - metric.interval.low == pytest.approx(width, rel=0.03), metric.metric
