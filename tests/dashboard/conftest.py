@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from demo_service import Demo
 from running_service import real_service
+
+
+@pytest.fixture(autouse=True)
+def own_main_module():
+    """Streamlit runs a page as `__main__`; a process that a later test spawns would run the page again."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 @pytest.fixture(scope="session")
