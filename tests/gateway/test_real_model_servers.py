@@ -187,9 +187,10 @@ def test_a_good_challenger_goes_from_the_shadow_to_all_traffic(servers, gateways
     group = gateways(shadow={"share": 0.5, "timeout_seconds": PATIENCE}, rollout={"stages": STAGES, "watch": WATCH})
     first, second = group.start(), group.start()
     users = [f"user_{i}" for i in range(1500)]
-    shadowed = asked([first, second], users[:900], rows)
+    too_few = asked([first, second], users[:250], rows)
+    assert set(models(too_few).values()) == {CHAMPION}
+    shadowed = too_few | asked([first, second], users[250:900], rows)
     assert {code for code, *_ in shadowed.values()} == {200}
-    assert set(models(shadowed).values()) == {CHAMPION}
     told = until(first, lambda seen: seen["stage"] == "quarter")
     agreement = told["shadow"][CHALLENGER]
     assert agreement["compared"] == agreement["requests"] > 100

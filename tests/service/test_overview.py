@@ -15,6 +15,7 @@ from fairtrial.service import Settings, create_app
 from fairtrial.service.demo import fill_demo
 from fairtrial.storage import open_database, upgrade
 
+pytestmark = pytest.mark.xdist_group("overview")
 NOW = dt.datetime(2026, 6, 15, 12, 0, tzinfo=dt.UTC)
 
 
