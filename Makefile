@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 SPARK := .venv-spark
 READY := $(VENV)/.ready
 SPARK_READY := $(SPARK)/.ready
+CATE := .venv-cate
+CATE_READY := $(CATE)/.ready
 MODELS := .venv-models
 MODELS_READY := $(MODELS)/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
@@ -18,7 +20,7 @@ LONG := $(addprefix --ignore=tests/stats/,bayes resampling sequential)
 # Python keeps what it compiled: without it every process compiles pandas and ibis anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint check test-slow test-spark test-models bench docs dist lock format clean help
+.PHONY: demo test lint check test-slow test-spark test-models test-cate bench docs dist lock format clean help
 
 help:
 	@echo "demo        run a real experiment from spec to verdict"
@@ -28,6 +30,7 @@ help:
 	@echo "test-slow   calibration and other long checks"
 	@echo "test-spark  the engine contract on a local Spark (needs Java 17+)"
 	@echo "test-models the gateway before real model servers (MLServer, in an environment of its own)"
+	@echo "test-cate   effects by many features with econml, bandits beside mabwiser (in an environment of their own)"
 	@echo "bench       the benchmarks"
 	@echo "docs        build the documentation into site/"
 	@echo "dist        build the wheel and run the demo from it, outside the checkout"
@@ -48,6 +51,12 @@ $(SPARK_READY): requirements-spark.lock pyproject.toml $(READY)
 	$(BIN)/uv pip install --quiet --python $(SPARK)/bin/python --no-deps --no-build-isolation -e .
 	@touch $(SPARK_READY)
 
+$(CATE_READY): requirements-cate.lock pyproject.toml $(READY)
+	$(PYTHON) -m venv $(CATE)
+	$(BIN)/uv pip install --quiet --python $(CATE)/bin/python --require-hashes -r requirements-cate.lock
+	$(BIN)/uv pip install --quiet --python $(CATE)/bin/python --no-deps --no-build-isolation -e .
+	@touch $(CATE_READY)
+
 $(MODELS_READY): requirements-models.lock $(READY)
 	$(PYTHON) -m venv $(MODELS)
 	$(BIN)/uv pip install --quiet --python $(MODELS)/bin/python --require-hashes -r requirements-models.lock
@@ -57,7 +66,7 @@ demo: $(READY)
 	@$(BIN)/fairtrial quickstart
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not spark and not models"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not spark and not models and not cate"
 
 lint: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks
@@ -66,16 +75,20 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 check: lint
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not spark and not models and not browser" $(LONG) $(FAST)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not spark and not models and not cate and not browser" $(LONG) $(FAST)
 
-test-slow: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+test-slow: $(READY) $(CATE_READY)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "slow and not cate"
+	$(CATE)/bin/python -m pytest -n $(WORKERS) -m "slow and cate" tests/analysis
 
 test-spark: $(SPARK_READY)
 	$(SPARK)/bin/python -m pytest -m spark tests/warehouse tests/docs/test_pages.py
 
 test-models: $(MODELS_READY)
 	$(BIN)/python -m pytest -m models tests/gateway
+
+test-cate: $(CATE_READY)
+	$(CATE)/bin/python -m pytest -m "cate and not slow" tests/analysis tests/bandits tests/docs/test_pages.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/batch.py
@@ -98,6 +111,7 @@ dist: $(READY)
 lock: $(READY)
 	$(COMPILE) --extra postgres --extra service --extra reports --extra dashboard --group dev pyproject.toml -o requirements.lock
 	$(COMPILE) --extra postgres --extra service --extra spark --group test pyproject.toml -c requirements.lock -o requirements-spark.lock
+	$(COMPILE) --extra postgres --extra service --extra cate --group test --group oracle pyproject.toml -c requirements.lock -o requirements-cate.lock
 	$(COMPILE) requirements-models.in -o requirements-models.lock
 
 format: $(READY)
@@ -105,4 +119,4 @@ format: $(READY)
 	$(BIN)/ruff check --fix src tests benchmarks
 
 clean:
-	rm -rf $(VENV) $(SPARK) $(MODELS) build dist site .pytest_cache .ruff_cache .hypothesis fairtrial-quickstart
+	rm -rf $(VENV) $(SPARK) $(MODELS) $(CATE) build dist site .pytest_cache .ruff_cache .hypothesis fairtrial-quickstart

@@ -56,17 +56,16 @@ def test_every_reading_covers_the_truth_in_95_of_100_runs(policy, gap):
         assert share_agrees(count, RUNS, 0.95), (name, count)
 
 
-def test_rewards_that_come_late_and_better_days_for_all_spare_the_readings_made_for_them():
-    """Weekends are better for every arm, and rewards are known two periods late. `adaptive`, which asks for no drift, misses."""
+def test_rewards_that_come_late_and_better_days_for_all_spare_every_reading():
+    """Weekends are better for every arm, and rewards are known two periods late."""
     world = World(
         means={"control": 0.2, "a": 0.26, "b": 0.2},
         change=lambda period: dict.fromkeys(ARMS, 0.15 if period % 7 in (6, 0) else 0.0),
         late_periods=2,
     )
     hits = covered(spec_of("thompson"), world, 0.06, readings=("adaptive", "over_time", "fixed"))
-    assert hits["adaptive"] < 0.92 * RUNS, hits
-    for name in ("over_time", "fixed"):
-        assert share_agrees(hits[name], RUNS, 0.95), hits
+    for name, count in hits.items():
+        assert share_agrees(count, RUNS, 0.95), (name, hits)
 
 
 def test_an_effect_that_fades_is_averaged_over_the_decisions_and_plain_means_are_not():

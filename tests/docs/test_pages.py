@@ -15,8 +15,8 @@ from fairtrial.cli.app import VERBS
 
 DOCUMENTED_POSTGRES = "postgresql://analyst@db.example/shop"
 DOCUMENTED_SPARK = "spark://local"
-ELSEWHERE = {"howto/connect.md"}
-"""Pages that need an engine; they have tests of their own below."""
+ELSEWHERE = {"howto/connect.md", "howto/effects-by-features.md"}
+"""Pages that need an engine or an extra; they have tests of their own below."""
 
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if path.relative_to(DOCS).as_posix() not in ELSEWHERE]
 CONNECT = DOCS / "howto" / "connect.md"
@@ -55,6 +55,12 @@ def test_the_page_on_engines_runs_on_spark(tmp_path: Path):
     finally:
         if shared is None and (own := sql.SparkSession.getActiveSession()) is not None:
             own.stop()
+
+
+@pytest.mark.cate
+def test_the_page_on_many_features_runs_with_econml(tmp_path: Path):
+    pytest.importorskip("econml", reason="econml is not installed (extra [cate])")
+    assert run_page(DOCS / "howto" / "effects-by-features.md", tmp_path) >= 3
 
 
 def test_the_readme_names_exactly_two_commands_to_set_up():

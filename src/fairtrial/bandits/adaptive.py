@@ -9,11 +9,12 @@ with the propensity e_t(w) that was used and a prediction m_t(w) from earlier ro
 each score is unbiased whatever the policy did. Their plain mean may still have heavy tails
 when an arm's propensity falls, so scores are weighted by h_t = sqrt(e_t(w)), which makes
 each round add the same variance ("constant allocation rate"): the weighted mean divided by
-its standard error is then asymptotically normal.
+its standard error is then asymptotically normal. A contrast of two arms weighs their rounds alike,
+by the harmonic mean of both propensities.
 
 Assumes that e_t depends on earlier rounds only (no contexts; with contexts take uniform
-weights), that rewards are stationary, and propensities that do not fall faster than about 1/t:
-play with a floor. Rounds in which an arm could not be pulled weigh 0 for it.
+weights), that the means of single arms are stationary (a contrast asks it of the difference alone),
+and propensities that do not fall faster than about 1/t: play with a floor. Rounds in which an arm could not be pulled weigh 0 for it.
 Sources: Hadad, Hirshberg, Zhan, Wager & Athey (2021), PNAS 118 (15)
 e2014602118, equations 5, 9, 11 and 15; Robins, Rotnitzky & Zhao (1994), JASA 89, 846-866.
 """
@@ -212,8 +213,9 @@ def arm_means(
         Hadad et al. (2021), equations 9 and 11 (estimate, standard error) and 15 (weights).
     """
     check_alpha(alpha)
-    values, covariance = _weighted(log, outcome_model, weighting)
-    return tuple(_arm_mean(log, arm, float(values[arm]), float(covariance[arm, arm]), alpha) for arm in range(log.arms))
+    scores, propensities = _scores(log, outcome_model)
+    h = _weights(propensities, weighting)
+    return tuple(_arm_mean(log, arm, *_weighted_mean(scores[:, arm], h[:, arm], weighting), alpha) for arm in range(log.arms))
 
 
 def arm_mean(
@@ -241,8 +243,8 @@ def arm_mean(
     check_alpha(alpha)
     if not 0 <= arm < log.arms:
         raise UsageError(f"An arm is one of 0..{log.arms - 1}, got {arm}.")
-    values, covariance = _weighted(log, outcome_model, weighting)
-    return _arm_mean(log, arm, float(values[arm]), float(covariance[arm, arm]), alpha)
+    scores, propensities = _scores(log, outcome_model)
+    return _arm_mean(log, arm, *_weighted_mean(scores[:, arm], _weights(propensities[:, arm], weighting), weighting), alpha)
 
 
 def arm_contrast(
@@ -265,22 +267,25 @@ def arm_contrast(
         alpha: Error rate in (0, 1).
 
     Returns:
-        The difference of the two weighted means; its variance counts their covariance.
+        The weighted mean of the rounds' differences of scores. A round weighs the same for both arms, h_t = (1 / e_t(treatment)
+        + 1 / e_t(control))^(-1/2): what makes a round better for all, as a weekend, cancels. It is not the difference of
+        `arm_means`, whose rounds weigh by each arm's own propensity. Rounds in which an arm could not be pulled weigh 0.
 
     Raises:
         UsageError: The arms are the same or out of range, or an option breaks its rule.
         DataError: As `arm_means`.
 
     References:
-        Hadad et al. (2021), section 2.4 (differences of arm values).
+        Hadad et al. (2021), section 2.4 (treatment effects, weights common to both arms).
     """
     check_alpha(alpha)
     if treatment == control or not (0 <= treatment < log.arms and 0 <= control < log.arms):
         raise UsageError(f"A contrast needs two different arms in 0..{log.arms - 1}, got {treatment} and {control}.")
-    values, covariance = _weighted(log, outcome_model, weighting)
-    variance = float(covariance[treatment, treatment] + covariance[control, control] - 2.0 * covariance[treatment, control])
+    scores, propensities = _scores(log, outcome_model)
+    one, other = propensities[:, treatment], propensities[:, control]
+    both = np.divide(one * other, one + other, out=np.zeros_like(one), where=one + other > 0.0)
+    difference, variance = _weighted_mean(scores[:, treatment] - scores[:, control], _weights(both, weighting), weighting)
     std_error = _std_error(variance, f"arms {treatment} and {control}")
-    difference = float(values[treatment] - values[control])
     low, high = interval_of(difference, std_error, math.inf, alpha=alpha)
     return ArmContrast(
         difference=difference,
@@ -305,28 +310,31 @@ def _arm_mean(log: AdaptiveLog, arm: int, value: float, variance: float, alpha: 
     )
 
 
-def _weights(log: AdaptiveLog, weighting: str) -> Floats:
+def _weights(propensities: Floats, weighting: str) -> Floats:
     if weighting == "uniform":
-        return (log.propensities > 0.0).astype(np.float64)
+        return (propensities > 0.0).astype(np.float64)
     if weighting != "variance_stabilizing":
         raise UsageError(f"weighting must be 'variance_stabilizing' or 'uniform', got {weighting!r}.")
-    return np.sqrt(log.propensities)
+    return np.sqrt(propensities)
 
 
-def _weighted(log: AdaptiveLog, outcome_model: ArrayLike | None, weighting: str) -> tuple[Floats, Floats]:
-    """Weighted means of the scores, shape (K,), and their covariance, shape (K, K)."""
+def _scores(log: AdaptiveLog, outcome_model: ArrayLike | None) -> tuple[Floats, Floats]:
+    """Scores and propensities of the rounds that count: without an outcome model the first serves for prediction alone."""
     first = 1 if outcome_model is None else 0
     if log.rounds - first < 2:
         raise NotEnoughDataError("Estimates need at least three rounds, the first being for prediction, got two.", code="too_few_rows")
-    scores, h = aipw_scores(log, outcome_model=outcome_model)[first:], _weights(log, weighting)[first:]
-    total = h.sum(axis=0)
-    total = np.where(total > 0.0, total, 1.0)  # an arm that never could be pulled: no variance, which is refused
-    values = (h * scores).sum(axis=0) / total
-    deviations = h * (scores - values) / total
-    covariance = deviations.T @ deviations
-    if weighting == "uniform":
-        covariance = covariance * (scores.shape[0] / (scores.shape[0] - 1.0))
-    return values, covariance
+    return aipw_scores(log, outcome_model=outcome_model)[first:], log.propensities[first:]
+
+
+def _weighted_mean(scores: Floats, h: Floats, weighting: str) -> tuple[float, float]:
+    """Weighted mean of scores and its variance, both of shape (T,)."""
+    total = float(h.sum())
+    if total == 0.0:  # what never could be pulled: no variance, which is refused
+        return 0.0, 0.0
+    value = float((h * scores).sum()) / total
+    variance = float(np.square(h * (scores - value) / total).sum())
+    counted = int((h > 0.0).sum())
+    return value, variance * counted / (counted - 1) if weighting == "uniform" and counted > 1 else variance
 
 
 def _std_error(variance: float, what: str) -> float:

@@ -45,6 +45,20 @@ def band(rows: Rows, *, title: str, x: str = "date:T", x_title: str | None = Non
     return (area + line + none).properties(height=HEIGHT)
 
 
+def limited(rows: Rows, limits: Rows, *, title: str) -> Any:
+    """A line a group over time with its interval, and the limits that it is to keep."""
+    names = list(dict.fromkeys(str(row["group"]) for row in rows))
+    colour = alt.Color("group:N", title=None, scale=alt.Scale(domain=names, range=INKS), legend=alt.Legend(orient="top"))
+    base = alt.Chart(_data(rows)).encode(x=alt.X("date:T", title=None), color=colour)
+    area = base.mark_area(opacity=0.13).encode(y=alt.Y("low:Q", title=title, axis=alt.Axis(tickCount=5)), y2="high:Q")
+    line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=18)).encode(
+        y="value:Q", tooltip=[alt.Tooltip("date:T", format="%d %b %H:%M"), "group:N", "says:N"]
+    )
+    rule = alt.Chart(_data(limits)).mark_rule(strokeDash=[4, 4], color="#c8452c", strokeWidth=2).encode(y="limit:Q", tooltip="says:N")
+    both: Any = area + line + rule if limits else area + line
+    return both.properties(height=220)
+
+
 def forest(rows: Rows, *, title: str) -> Any:
     """Effects with intervals, a row each, and the line of no effect; `tone` gives the colour."""
     tones = alt.Scale(

@@ -131,7 +131,7 @@ class GuardrailMonitor:
         return False
 
     def _read(self, rows: pd.DataFrame) -> Columns:
-        return _columns(rows, dict.fromkeys((*READ, *self.config.guardrail_metrics)))
+        return columns_of(rows, dict.fromkeys((*READ, *self.config.guardrail_metrics)))
 
     def _check(self, rows: Columns, champion: Columns | None) -> dict[str, GuardrailCheck]:
         types = self.config.metric_types
@@ -205,8 +205,8 @@ def _gravity(check: GuardrailCheck) -> int:
     return GRAVITY.index(check.status)
 
 
-def _columns(df: pd.DataFrame, wanted: Iterable[str]) -> Columns:
-    """Columns as numbers, NaN where a value is none."""
+def columns_of(df: pd.DataFrame, wanted: Iterable[str]) -> Columns:
+    """Columns of a frame as numbers, those of them that are there; NaN where a value is none."""
     return {name: _numbers(cast("Any", df[name])) for name in wanted if name in df.columns}
 
 

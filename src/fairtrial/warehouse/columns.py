@@ -19,7 +19,7 @@ from fairtrial.errors import DataError, UsageError
 from fairtrial.spec.data import UnitsData
 from fairtrial.stats.reading import Intake
 from fairtrial.warehouse.fingerprint import fingerprint
-from fairtrial.warehouse.sources import open_source
+from fairtrial.warehouse.sources import open_source, source_of_frame
 from fairtrial.warehouse.unit_table import check_column
 from fairtrial.warehouse.where import filtered
 
@@ -40,13 +40,14 @@ class Columns:
     intake: Intake
 
 
-def read_columns(data: UnitsData, names: Sequence[str], *, base: Path | None = None) -> Columns:
+def read_columns(data: UnitsData, names: Sequence[str], *, base: Path | None = None, frame: Any = None) -> Columns:
     """Read columns of the table that a spec's data names.
 
     Args:
         data: Where the data is; `arm`, `unit` and `repeated` are not looked at.
         names: Columns, at least one.
         base: Folder from which a relative path counts.
+        frame: A table in memory to read in place of `data.source`, as `read_frame` takes it.
 
     Raises:
         UsageError: A file, table or column is not there, or there are more than 2,000,000 rows.
@@ -54,7 +55,7 @@ def read_columns(data: UnitsData, names: Sequence[str], *, base: Path | None = N
         ConnectorError: The engine does not answer.
     """
     wanted = tuple(dict.fromkeys(names))
-    with open_source(data.source, base) as source:
+    with open_source(data.source, base) if frame is None else source_of_frame(frame) as source:
         table = filtered(source.table(data.table), data.where)
         for name in wanted:
             check_column(table, name)

@@ -17,6 +17,8 @@ from fairtrial.reports.pages.models import (
     report_cards,
     report_sentence,
     shadow_cards,
+    timeline_charts,
+    timeline_note,
     traffic_rows,
     watch_sentence,
 )
@@ -66,6 +68,14 @@ with framed("Reading the experiments of models"):
             seen = desk().get(f"/models/{name}/guardrails", minutes=minutes)
             box("error" if seen["has_violations"] else "info", watch_sentence(seen))
             table(guardrail_rows(seen))
+            hours = st.select_slider("Hours over time", options=[1, 6, 24, 72, 168], value=24)
+            over_time = desk().get(f"/models/{name}/guardrails/timeline", hours=hours)
+            st.caption(plain(timeline_note(over_time)))
+            for metric, points, limits in timeline_charts(over_time):
+                if points:
+                    st.altair_chart(charts.limited(points, limits, title=metric), width="stretch")
+                else:
+                    st.caption(plain(f"{metric}: no values in this time."))
         with tabs[1], framed("Reading the shadow"):
             shadow = desk().get(f"/models/{name}/shadow")
             if shadow["requests"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from fairtrial.reports.formatting import DASH
@@ -94,6 +94,33 @@ def report_sentence(report: Mapping[str, Any]) -> str:
     return f"{figures.words(report['decision']).capitalize()}. {report['reason']}"
 
 
-def latency_rows(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Points (date, group, value) of a guardrail over time."""
-    return [{"date": point["at"], "group": point["model"], "value": point["value"]} for point in points]
+def timeline_charts(timeline: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]]:
+    """For each guardrail its name, points (date, group, value, low, high, says) of windows that hold values, and its limits."""
+    by_metric: dict[str, list[Mapping[str, Any]]] = {}
+    for point in timeline["points"]:
+        by_metric.setdefault(point["metric"], []).append(point)
+    charts: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = []
+    for metric, points in by_metric.items():
+        rows = [
+            {
+                "date": point["at"],
+                "group": point["model"],
+                "value": point["value"],
+                "low": point["value"] if point["ci_low"] is None else point["ci_low"],
+                "high": point["value"] if point["ci_high"] is None else point["ci_high"],
+                "says": f"{figures.number(point['value'])}, {figures.whole(point['n'])} values: {figures.words(point['status'])}",
+            }
+            for point in points
+            if point["value"] is not None
+        ]
+        low, high = points[0]["threshold"]
+        limits = [{"limit": end, "says": f"limit {figures.number(end)}"} for end in (low, high) if end]
+        charts.append((metric, rows, limits))
+    return charts
+
+
+def timeline_note(timeline: Mapping[str, Any]) -> str:
+    """What a window is, and what it is not."""
+    minutes = timeline["window_minutes"]
+    width = f"{figures.number(minutes, 3)} minutes" if minutes < 120.0 else f"{figures.number(minutes / 60.0, 3)} hours"
+    return f"Windows of {width} since {figures.minute(timeline['start'])} with their own 95% intervals; the watch alone stops a run."

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Query
 
 from fairtrial.service.bodies import Time
 from fairtrial.service.dependencies import AsAnalyst, AsDeveloper, AsViewer, DbRead, DbWrite, Now, State
-from fairtrial.service.models import control, predict, reading
+from fairtrial.service.models import control, predict, reading, timeline
 from fairtrial.service.models.schemas import (
     AnalysisIn,
     AnalysisOut,
     GuardrailsOut,
+    GuardrailTimelineOut,
     LabelsIn,
     LabelsOut,
     ModelExperimentIn,
@@ -28,6 +29,8 @@ from fairtrial.service.models.schemas import (
 )
 
 Minutes = Annotated[float, Query(gt=0, le=60)]
+Hours = Annotated[float, Query(gt=0, le=24 * 31)]
+Windows = Annotated[int, Query(ge=2, le=96)]
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -85,6 +88,15 @@ def guardrails(db: DbRead, actor: AsViewer, now: Now, name: str, minutes: Minute
     """Guardrails on the latest rows, and on all of this run with one error rate (ML-17, ML-36)."""
     del actor
     return reading.guardrails(db, name, now=now, minutes=minutes)
+
+
+@router.get("/{name}/guardrails/timeline", response_model=GuardrailTimelineOut)
+def guardrail_timeline(
+    db: DbRead, actor: AsViewer, now: Now, name: str, hours: Hours = 24.0, windows: Windows = 24
+) -> GuardrailTimelineOut:
+    """Guardrails of champion and challengers over the last hours of this run, in even windows."""
+    del actor
+    return timeline.timeline(db, name, now=now, hours=hours, windows=windows)
 
 
 @router.get("/{name}/shadow", response_model=ShadowOut)

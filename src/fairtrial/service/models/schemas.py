@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -160,6 +161,35 @@ class GuardrailsOut(BaseModel):
     """Three windows of one metric within an hour, or one far beyond its limit."""
     watch: dict[str, Any]
     """The tests that may be read at any moment, with one error rate for the run."""
+
+
+class GuardrailPoint(BaseModel):
+    """A guardrail of a model in one window."""
+
+    at: dt.datetime
+    """Begin of the window."""
+    model: str
+    metric: str
+    value: float | None
+    """The rate, quantile or mean of the window; null without values."""
+    ci_low: float | None
+    """Lower end of its 95% interval, in this window alone."""
+    ci_high: float | None
+    threshold: tuple[float | None, float | None]
+    """Smallest and largest value allowed."""
+    n: int
+    status: str
+    """`ok`, `violated`, `insufficient` or `no_data`, by the rows of this window alone."""
+
+
+class GuardrailTimelineOut(BaseModel):
+    """Guardrails in even windows, models in declared order, the champion first."""
+
+    experiment_name: str
+    start: dt.datetime
+    end: dt.datetime
+    window_minutes: float
+    points: list[GuardrailPoint]
 
 
 class MetricIn(Body):
