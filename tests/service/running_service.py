@@ -90,12 +90,31 @@ def first_keys() -> dict[str, tuple[dict, str]]:
     return found
 
 
+@cache
+def empty_tables() -> bytes:
+    """A SQLite file with the service's tables and no row: migrations take a while, so they run once a process."""
+    with TemporaryDirectory() as folder:
+        database = open_database(f"sqlite:///{folder}/empty.db")
+        upgrade(database)
+        database.close()
+        return (Path(folder) / "empty.db").read_bytes()
+
+
+def made(url: str):
+    """The database at an address, with its tables."""
+    file = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:///") and not file.exists():
+        file.write_bytes(empty_tables())
+    database = open_database(url)
+    upgrade(database)
+    return database
+
+
 @contextmanager
 def service_on(url: str, *, clock: SetClock | None = None, **settings):
     """The application over a database, in this process."""
     clock = clock or SetClock()
-    database = open_database(url)
-    upgrade(database)
+    database = made(url)
     tokens = make_tokens(database, clock())
     app = create_app(Settings(database_url=url, **settings), clock=clock, database=database)
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
@@ -108,17 +127,16 @@ def real_service(folder: Path, url: str, *arguments: str, env: dict[str, str] | 
     """The real program on a free port; yields its address, a key of an ADMIN and the process."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     variables = {**inherited, "FAIRTRIAL_DATABASE_URL": url, "FAIRTRIAL_LOG_LEVEL": "warning", **(env or {})}
-    made = subprocess.run(
-        [PROGRAM, "token", "create", "--role", "ADMIN"], check=False, env=variables, capture_output=True, text=True, cwd=folder
-    )
-    assert made.returncode == 0, made.stderr
+    database = made(url)
+    key = make_tokens(database, dt.datetime.now(dt.UTC))["ADMIN"]
+    database.close()
     port = free_port()
     log = (folder / "service.log").open("ab")
     process = subprocess.Popen([PROGRAM, "serve", "--port", str(port), *arguments], env=variables, stdout=log, stderr=log, cwd=folder)
     address = f"http://127.0.0.1:{port}"
     try:
         wait_until_ready(address, process)
-        yield address, made.stdout.strip(), process
+        yield address, key, process
     finally:
         if process.poll() is None:
             process.terminate()

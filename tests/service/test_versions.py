@@ -18,8 +18,12 @@ def change(service, reference, spec, *, reason="ramp", role="DEVELOPER"):
     return service.post(f"/api/v1/experiments/{reference}/versions", {"spec": spec, "reason": reason}, role=role)
 
 
+SOME = set(UNITS[::3])
+"""Asked one by one; enough to see every change of shares."""
+
+
 def arms_served(service, spec) -> dict[str, str]:
-    return {unit: evaluate(service, spec["key"], unit).json()["variant"] for unit in UNITS}
+    return {unit: evaluate(service, spec["key"], unit).json()["variant"] for unit in SOME}
 
 
 def test_a_spec_makes_an_experiment_that_is_hashed_by_its_key(stored_service):
@@ -102,7 +106,7 @@ def test_a_draft_is_changed_in_place(service):
     assert (made.status_code, made.json()["version"], made.json()["frozen_at"]) == (201, 1, None)
     service.post(f"/api/v1/experiments/{number}/status", {"status": "running"})
     served = arms_served(service, CHECKOUT)
-    assert served == arms_of(shares(CHECKOUT, control=0.9, treatment=0.1))
+    assert served == {unit: arm for unit, arm in arms_of(shares(CHECKOUT, control=0.9, treatment=0.1)).items() if unit in SOME}
 
 
 def test_a_started_spec_is_frozen_and_a_change_of_shares_is_a_version(stored_service):
@@ -115,7 +119,7 @@ def test_a_started_spec_is_frozen_and_a_change_of_shares_is_a_version(stored_ser
     made = change(service, COLOURS["key"], shares(COLOURS, control=0.1, red=0.3, blue=0.6), reason="more blue")
     assert (made.status_code, made.json()["version"], made.json()["reason"]) == (201, 2, "more blue")
     after = arms_served(service, COLOURS)
-    assert {(before[unit], after[unit]) for unit in UNITS if before[unit] != after[unit]} == {("control", "blue")}
+    assert {(before[unit], after[unit]) for unit in SOME if before[unit] != after[unit]} == {("control", "blue")}
     both = service.get(f"/api/v1/experiments/{number}/versions").json()["items"]
     assert [one["version"] for one in both] == [2, 1]
     assert both[1] == first[0]

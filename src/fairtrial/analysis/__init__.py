@@ -1,17 +1,57 @@
-"""Reads a source and evaluates it."""
+"""Reads a source and evaluates it. Names are loaded when they are first used: a service that never reads a warehouse loads no engine."""
 
-from fairtrial.analysis.conditional_effects import ConditionalEffects, ForestOptions, conditional_effects
-from fairtrial.analysis.frame import analyze, count, mean, proportion, ratio
-from fairtrial.analysis.interactions import Located, Scan, analyze_interaction, scan_interactions
-from fairtrial.analysis.long_term import HorizonValue, long_term_value
-from fairtrial.analysis.model_experiment import ExperimentAnalyzer
-from fairtrial.analysis.model_options import ModelOptions
-from fairtrial.analysis.quality import Check, Quality
-from fairtrial.analysis.quick import QuickAnalysis, quick_analysis, run_quick_analysis
-from fairtrial.analysis.quickstart import lay_out_example
-from fairtrial.analysis.run import analyze_spec
-from fairtrial.analysis.segment_effects import HurtLevel, SegmentEffects, segment_effects
-from fairtrial.analysis.statistics import ExperimentData, StatisticalResult, analyze_subgroups, create_experiment_data, quick_ttest
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fairtrial.analysis.conditional_effects import ConditionalEffects, ForestOptions, conditional_effects
+    from fairtrial.analysis.frame import analyze, count, mean, proportion, ratio
+    from fairtrial.analysis.interactions import Located, Scan, analyze_interaction, scan_interactions
+    from fairtrial.analysis.long_term import HorizonValue, long_term_value
+    from fairtrial.analysis.model_experiment import ExperimentAnalyzer
+    from fairtrial.analysis.model_options import ModelOptions
+    from fairtrial.analysis.quality import Check, Quality
+    from fairtrial.analysis.quick import QuickAnalysis, quick_analysis, run_quick_analysis
+    from fairtrial.analysis.quickstart import lay_out_example
+    from fairtrial.analysis.run import analyze_spec
+    from fairtrial.analysis.segment_effects import HurtLevel, SegmentEffects, segment_effects
+    from fairtrial.analysis.statistics import ExperimentData, StatisticalResult, analyze_subgroups, create_experiment_data, quick_ttest
+
+_HOMES = {
+    "Check": "quality",
+    "ConditionalEffects": "conditional_effects",
+    "ExperimentAnalyzer": "model_experiment",
+    "ExperimentData": "statistics",
+    "ForestOptions": "conditional_effects",
+    "HorizonValue": "long_term",
+    "HurtLevel": "segment_effects",
+    "Located": "interactions",
+    "ModelOptions": "model_options",
+    "Quality": "quality",
+    "QuickAnalysis": "quick",
+    "Scan": "interactions",
+    "SegmentEffects": "segment_effects",
+    "StatisticalResult": "statistics",
+    "analyze": "frame",
+    "analyze_interaction": "interactions",
+    "analyze_spec": "run",
+    "analyze_subgroups": "statistics",
+    "conditional_effects": "conditional_effects",
+    "count": "frame",
+    "create_experiment_data": "statistics",
+    "lay_out_example": "quickstart",
+    "long_term_value": "long_term",
+    "mean": "frame",
+    "proportion": "frame",
+    "quick_analysis": "quick",
+    "quick_ttest": "statistics",
+    "ratio": "frame",
+    "run_quick_analysis": "quick",
+    "scan_interactions": "interactions",
+    "segment_effects": "segment_effects",
+}
 
 __all__ = [
     "Check",
@@ -46,3 +86,14 @@ __all__ = [
     "scan_interactions",
     "segment_effects",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fairtrial.analysis' has no attribute {name!r}")
+    return getattr(import_module(f"fairtrial.analysis.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -18,7 +18,6 @@ from fairtrial.spec import ExperimentConfigClient, ExperimentConfigError, spec_s
 from fairtrial.spec.checking import Checked, check_specs
 from fairtrial.spec.metric_catalog import uses_of
 from fairtrial.spec.sources import open_catalog
-from fairtrial.warehouse.results import check_results, without_secrets
 
 
 def validate(
@@ -58,6 +57,8 @@ def validate(
 
 def _check_warehouse(url: str, *, as_json: bool) -> int:
     """Print what stands of the tables of results; 1 if one of them could not be written."""
+    from fairtrial.warehouse.results import check_results, without_secrets  # noqa: PLC0415 - loads the engines
+
     found = check_results(url)
     if as_json:
         rows = [{"table": one.name, "exists": one.exists, "misfits": list(one.misfits)} for one in found]

@@ -14,16 +14,18 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from fairtrial.diagnostics.guarded_values import Columns
 from fairtrial.diagnostics.model_guardrails import GuardrailCheck, Status, check_guardrail
 from fairtrial.errors import DataError, UsageError
 from fairtrial.spec.model_experiment import ExperimentConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WINDOW = dt.timedelta(minutes=15)
 """A metric counts at most once in a window of this length."""
@@ -172,7 +174,7 @@ class GuardrailMonitor:
         """Name of each row's window, which sorts by time; empty for a row without a time."""
         if self._origin is None:
             raise RuntimeError("times come first")
-        places = np.floor((at - pd.Timestamp(self._origin)) / WINDOW)
+        places = np.floor((at - self._origin) / WINDOW)
         return np.asarray(["" if np.isnan(place) else f"{int(place) + 10**9:012d}" for place in places], dtype=np.str_)
 
     def _advance(self, moments: pd.Series[Any] | None) -> None:
@@ -211,6 +213,8 @@ def columns_of(df: pd.DataFrame, wanted: Iterable[str]) -> Columns:
 
 
 def _numbers(column: Any) -> NDArray[np.float64]:
+    import pandas as pd  # noqa: PLC0415 - it takes a while to load, and a gateway's process needs it only here
+
     try:
         return np.asarray(cast("Any", pd.to_numeric(column, errors="coerce")).to_numpy(dtype=np.float64, na_value=np.nan))
     except TypeError:  # lists and other objects that are no numbers at all
@@ -219,6 +223,8 @@ def _numbers(column: Any) -> NDArray[np.float64]:
 
 def _moments(df: pd.DataFrame) -> pd.Series[Any] | None:
     """Times of the rows, aware; None without the column."""
+    import pandas as pd  # noqa: PLC0415 - as above
+
     if "timestamp" not in df.columns:
         return None
     try:

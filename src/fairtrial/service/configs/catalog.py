@@ -9,8 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from fairtrial.analysis import quick_analysis
-from fairtrial.analysis.quick import end_of_day, store
 from fairtrial.errors import DataError, UsageError
 from fairtrial.evaluation.feasibility import HINTS, REQUEST_SOURCE, TrafficFigures, assess_feasibility, feasibility_document, traffic_of
 from fairtrial.evaluation.feasibility_advice import what_to_change
@@ -62,6 +60,8 @@ def analyze_config(settings: Settings, name: str, asked: AnalysisRequest, *, now
         DataError: The data cannot answer.
         ConnectorError: The warehouse cannot be reached.
     """
+    from fairtrial.analysis.quick import end_of_day, quick_analysis, store  # noqa: PLC0415 - loads the engines
+
     found = _catalog(settings.catalog).load(name)
     if found.spec.data is None and not settings.warehouse:
         raise UsageError(f"Experiment {name!r} names no data, and the service has no warehouse.", hint="Set FAIRTRIAL_WAREHOUSE.")

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from fairtrial.analysis import analyze_spec
+from fairtrial import analysis
 from fairtrial.errors import FairtrialError
 from fairtrial.service.bodies import iso
 from fairtrial.service.jobs.nightly import Guard
@@ -85,7 +85,7 @@ def _is_due(how_often: Monitoring, due: dt.datetime) -> bool:
 def _notices(found: LoadedSpec, metrics: list[str], warehouse: str | None, as_of: dt.datetime) -> Iterator[Notice]:
     spec = found.spec
     try:
-        card = analyze_spec(_watching(spec), base=found.base, source=warehouse if spec.data is None else None, as_of=as_of)
+        card = analysis.analyze_spec(_watching(spec), base=found.base, source=warehouse if spec.data is None else None, as_of=as_of)
     except Exception as error:  # one experiment's failure is an alert, the others go on
         log.exception("catalog experiment not watched", experiment=spec.key)
         reason = error.message.rstrip(".") if isinstance(error, FairtrialError) else f"internal error ({type(error).__name__})"

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from sqlalchemy.orm import Session
 
-from fairtrial.analysis import ExperimentAnalyzer
+from fairtrial import analysis
 from fairtrial.errors import DataError, FairtrialError
 from fairtrial.service.access.roles import Actor, Role
 from fairtrial.service.bodies import iso
@@ -161,7 +161,7 @@ def _verdict(session: Session, served: ModelExperiment, state: RolloutState, *, 
     if not rows:
         return None
     try:
-        return ExperimentAnalyzer(served.config).generate_report(frame_of(rows), start_date=begun, end_date=now)["verdict"]
+        return analysis.ExperimentAnalyzer(served.config).generate_report(frame_of(rows), start_date=begun, end_date=now)["verdict"]
     except DataError as error:
         log.info("no verdict yet", experiment=served.config.name, detail=error.message)
         return None

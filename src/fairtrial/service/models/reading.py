@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from fairtrial.analysis import ExperimentAnalyzer
+from fairtrial import analysis
 from fairtrial.diagnostics.guarded_values import Values
 from fairtrial.diagnostics.model_guardrails import judge_values
 from fairtrial.errors import NotEnoughDataError, UnknownNameError, UsageError
@@ -60,7 +60,7 @@ def report(session: Session, name: str, start: dt.datetime | None, end: dt.datet
     rows = read_predictions(session, name, first, last)
     if not rows:
         raise NotEnoughDataError(f"There is no prediction of {name!r} from {first.isoformat()} to {last.isoformat()}.")
-    return ExperimentAnalyzer(served.config).generate_report(frame_of(rows), start_date=first, end_date=last)
+    return analysis.ExperimentAnalyzer(served.config).generate_report(frame_of(rows), start_date=first, end_date=last)
 
 
 def guardrails(session: Session, name: str, *, now: dt.datetime, minutes: float) -> dict[str, Any]:
