@@ -21,6 +21,7 @@ from fairtrial.storage.tables import ExperimentAssignment
 
 DEMO = Actor(name="demo", role=Role.ADMIN)
 DAY = dt.timedelta(days=1)
+COUNTRIES = ("de", "de", "de", "de", "fr", "fr", "fr", "it", "se", "se")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +93,21 @@ HOLDOUTS: tuple[Holdout, ...] = (
 )  # fmt: skip
 
 
+def country_of(unit: str) -> str:
+    """The country of a simulated customer, by the digits of the id."""
+    return COUNTRIES[int(unit[-6:]) * 7 % len(COUNTRIES)]
+
+
 def fill_population(session: Session, rng: np.random.Generator, *, now: dt.datetime, profiles: int) -> list[str]:
     """Profiles with age and value, contacts of the last weeks and the conversions that followed; their ids."""
     ids = [f"customer-{number:06d}" for number in range(profiles)]
     age = rng.normal(44.0, 13.0, profiles).clip(18.0, 90.0).round(1)
     ltv = rng.gamma(1.6, 140.0, profiles).round(2)
     rows = zip(ids, age.tolist(), ltv.tolist(), strict=True)
-    upsert_profiles(session, [{"id": unit, "age": a, "ltv": v, "updated_at": now} for unit, a, v in rows])
+    upsert_profiles(
+        session,
+        [{"id": unit, "age": a, "ltv": v, "attributes_json": {"country": country_of(unit)}, "updated_at": now} for unit, a, v in rows],
+    )
     channels = np.array(["email", "push", "sms", "onsite", "paid_social"])[rng.choice(5, profiles, p=[0.35, 0.25, 0.1, 0.2, 0.1])]
     back = rng.uniform(1.0, 27.0, profiles)
     touched = [now - dt.timedelta(days=float(days)) for days in back]

@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fairtrial.service.demo.holdouts import DAY, DEMO
+from fairtrial.service.demo.holdouts import DAY, DEMO, country_of
 from fairtrial.service.experiments.creation import create
 from fairtrial.service.experiments.lifecycle import change_status
 from fairtrial.service.incrementality import assign_profiles_deterministic, record_outcomes_batch
@@ -40,6 +40,7 @@ def add_products(session: Session, ids: Sequence[str], rng: np.random.Generator,
                 {"key": "converted", "kind": "proportion", "role": "primary"},
                 {"key": "value", "kind": "mean", "role": "secondary"},
             ],
+            "segments": ["country"],
             "plan": {"baseline": 0.1, "mde": 0.012, "mde_kind": "absolute", "sample_size": 24_000, **plan},
         }
         row = create(session, SpecCreate.model_validate({"spec": spec}), actor=DEMO, now=start)
@@ -62,7 +63,8 @@ def _convert(
     outcomes: dict[str, list[dict[str, Any]]] = {key: [] for key in EXPERIMENTS}
     for number, unit in enumerate(sorted({*checkout, *search})):
         one, two = checkout.get(unit) == "treatment", search.get(unit) == "treatment"
-        rate = 0.10 + 0.030 * one + 0.020 * two - 0.064 * (one and two)
+        gain = -0.045 if country_of(unit) == "it" else 0.038  # the average of the checkout hides who is hurt
+        rate = 0.10 + gain * one + 0.020 * two - 0.064 * (one and two)
         at = begun[unit] + dt.timedelta(days=float(rng.exponential(1.2)))
         if rng.random() >= rate or at >= now:
             continue

@@ -20,9 +20,10 @@ from fairtrial.evaluation.amendments import amended
 from fairtrial.evaluation.earlier import earlier_look
 from fairtrial.service.experiments.holdout import CONVERTED, VALUE, conversion_window_days
 from fairtrial.service.experiments.routing import stored_spec
+from fairtrial.service.results.segments import count_segments, plain_stats
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.metric import covariates_of
-from fairtrial.stats.moments import CoMoments, Moments
+from fairtrial.stats.moments import CoMoments
 from fairtrial.stats.reading import ArmStats, Intake, OutcomeStats, Reading
 from fairtrial.stats.result import Unavailable
 from fairtrial.storage.covariates import COVARIATES, CovariateSums, sum_covariate
@@ -146,18 +147,14 @@ def as_reading(counted: Counted) -> Reading:
 
 
 def _arm_stats(counted: Counted, key: str, arm: ArmCounts) -> ArmStats:
-    if arm.n == 0 or arm.value is None:
-        nobody = Unavailable(code="empty_arm", reason="The arm has no units.")
-        return ArmStats(n=0, outcomes={CONVERTED: nobody, VALUE: nobody})
-    converted = OutcomeStats(moments=CoMoments.of(Moments.from_successes(arm.converters, arm.n)), minimum=0.0, maximum=1.0)
-    plain = {CONVERTED: converted, VALUE: OutcomeStats(moments=CoMoments.of(arm.value))}
-    return ArmStats(n=arm.n, outcomes={metric: _adjusted(counted, key, metric, outcome) for metric, outcome in plain.items()})
+    plain = plain_stats(arm, (CONVERTED, VALUE))
+    return ArmStats(n=plain.n, outcomes={metric: _adjusted(counted, key, metric, outcome) for metric, outcome in plain.outcomes.items()})
 
 
-def _adjusted(counted: Counted, arm: str, metric: str, outcome: OutcomeStats) -> OutcomeStats | Unavailable:
+def _adjusted(counted: Counted, arm: str, metric: str, outcome: OutcomeStats | Unavailable) -> OutcomeStats | Unavailable:
     """An outcome with the covariate that its metric is adjusted for, if any."""
     column = _covariate(counted.spec, metric)
-    if column is None:
+    if column is None or isinstance(outcome, Unavailable):
         return outcome
     found = counted.covariates[column]
     if found is None:
@@ -190,11 +187,13 @@ def judge(session: Session, counted: Counted, *, as_of: dt.datetime) -> Scorecar
 
     Raises:
         NotEnoughDataError: No unit is assigned yet.
+        DataError: A segment has too many values to be a category.
     """
     if not any(arm.n for arm in counted.counts.arms.values()):
         raise NotEnoughDataError(f"Experiment {counted.row.key!r} has no assigned profiles yet.", hint="POST /experiments/{id}/assign")
     scheduled = as_of if counted.spec.schedule is not None else None
-    card = evaluate(counted.spec, as_reading(counted), past_looks(session, counted.row, before=as_of), as_of=scheduled)
+    reading = replace(as_reading(counted), segments=count_segments(session, counted.spec, counted.window))
+    card = evaluate(counted.spec, reading, past_looks(session, counted.row, before=as_of), as_of=scheduled)
     started = [version for version in reversed(list_versions(session, counted.row.id)) if version.frozen_at is not None]
     if len(started) < 2:
         return card
