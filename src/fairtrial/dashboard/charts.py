@@ -12,6 +12,8 @@ TREATED, HELD = "#0f8f7a", "#8a94a3"
 GROUPS = alt.Scale(domain=["treatment", "control"], range=[TREATED, HELD])
 INKS = (TREATED, "#c07a1a", "#5b6fb5", "#a3527f", "#6d747d", "#2f8fb8")
 HEIGHT = 280
+WHOLE = alt.Axis(tickMinStep=1, format="d")
+"""For days and periods, which are counted."""
 
 
 def _data(rows: Rows) -> alt.Data:
@@ -36,7 +38,8 @@ def lines(rows: Rows, *, y: str, title: str, group: str = "group", zero: bool = 
 
 def band(rows: Rows, *, title: str, x: str = "date:T", x_title: str | None = None) -> Any:
     """An effect over time with its interval, and the line of no effect."""
-    base = alt.Chart(_data(rows)).encode(x=alt.X(x, title=x_title))
+    axis = alt.Axis() if x.endswith(":T") else WHOLE
+    base = alt.Chart(_data(rows)).encode(x=alt.X(x, title=x_title, axis=axis))
     area = base.mark_area(opacity=0.22, color=TREATED).encode(y=alt.Y("low:Q", title=title, axis=alt.Axis(tickCount=5)), y2="high:Q")
     field = x.split(":", maxsplit=1)[0]
     seen = [alt.Tooltip(x, title=x_title or field), *(alt.Tooltip(f"{name}:Q", format="+.3f") for name in ("uplift", "low", "high"))]
@@ -45,13 +48,17 @@ def band(rows: Rows, *, title: str, x: str = "date:T", x_title: str | None = Non
     return (area + line + none).properties(height=HEIGHT)
 
 
-def limited(rows: Rows, limits: Rows, *, title: str) -> Any:
-    """A line a group over time with its interval, and the limits that it is to keep."""
+def limited(rows: Rows, limits: Rows, *, title: str, top: float | None) -> Any:
+    """A line a group over time with its interval, and the limits that it is to keep; what lies above `top` is cut off."""
     names = list(dict.fromkeys(str(row["group"]) for row in rows))
-    colour = alt.Color("group:N", title=None, scale=alt.Scale(domain=names, range=INKS), legend=alt.Legend(orient="top"))
+    legend = alt.Legend(orient="top", symbolOpacity=1.0)
+    colour = alt.Color("group:N", title=None, scale=alt.Scale(domain=names, range=INKS), legend=legend)
     base = alt.Chart(_data(rows)).encode(x=alt.X("date:T", title=None), color=colour)
-    area = base.mark_area(opacity=0.13).encode(y=alt.Y("low:Q", title=title, axis=alt.Axis(tickCount=5)), y2="high:Q")
-    line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=18)).encode(
+    scale = alt.Scale() if top is None else alt.Scale(domain=[0.0, top])
+    area = base.mark_area(opacity=0.13, clip=True).encode(
+        y=alt.Y("low:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5)), y2="high:Q"
+    )
+    line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=18), clip=True).encode(
         y="value:Q", tooltip=[alt.Tooltip("date:T", format="%d %b %H:%M"), "group:N", "says:N"]
     )
     rule = alt.Chart(_data(limits)).mark_rule(strokeDash=[4, 4], color="#c8452c", strokeWidth=2).encode(y="limit:Q", tooltip="says:N")
@@ -90,14 +97,15 @@ def heat(rows: Rows, *, value: str, title: str) -> Any:
 
 
 def curve(rows: Rows, *, x: str, y: str, x_title: str, y_title: str, group: str | None = None) -> Any:
-    """A smooth line, or one a group."""
+    """A smooth line, or one a group; days and periods are counted in whole ones."""
+    axis = WHOLE if x in {"day", "period"} else alt.Axis()
     scale = alt.Scale(range=INKS)
     colour = alt.value(TREATED) if group is None else alt.Color(f"{group}:N", title=None, scale=scale, legend=alt.Legend(orient="top"))
     return (
         alt.Chart(_data(rows), height=HEIGHT)
         .mark_line(strokeWidth=2)
         .encode(
-            x=alt.X(f"{x}:Q", title=x_title, scale=alt.Scale(zero=False)),
+            x=alt.X(f"{x}:Q", title=x_title, scale=alt.Scale(zero=False), axis=axis),
             y=alt.Y(f"{y}:Q", title=y_title, axis=alt.Axis(tickCount=5)),
             color=colour,
             tooltip=[alt.Tooltip(f"{x}:Q", title=x_title), alt.Tooltip(f"{y}:Q", title=y_title, format=",.4~f")],

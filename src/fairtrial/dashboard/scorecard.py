@@ -100,13 +100,13 @@ def draw_segments(shown: ScorecardView) -> bool:
     """Effects by segment, the test of "do they differ" first; whether there are any."""
     if shown.segments is None:
         return False
-    st.caption(plain(f"{shown.segments.hint} {shown.segments.basis}"))
+    st.caption(plain(f"{shown.segments.hint[0].upper()}{shown.segments.hint[1:]}. {shown.segments.basis}"))
     for column in shown.segments.columns:
         st.markdown(f"#### {plain(column.column)}")
         if column.note:
             st.caption(plain(column.note))
         for block in column.blocks:
-            st.markdown(f"**{plain(block.metric)}** · {plain(block.treatment)} · over all units {plain(block.whole)}")
+            st.markdown(f"**{plain(block.metric)}** · {plain(block.treatment)} · {plain(block.whole)}")
             st.markdown(plain(block.differ))
             if block.reversed:
                 box("warning", block.reversed)

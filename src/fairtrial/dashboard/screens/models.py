@@ -71,11 +71,11 @@ with framed("Reading the experiments of models"):
             hours = st.select_slider("Hours over time", options=[1, 6, 24, 72, 168], value=24)
             over_time = desk().get(f"/models/{name}/guardrails/timeline", hours=hours)
             st.caption(plain(timeline_note(over_time)))
-            for metric, points, limits in timeline_charts(over_time):
-                if points:
-                    st.altair_chart(charts.limited(points, limits, title=metric), width="stretch")
+            for chart in timeline_charts(over_time):
+                if chart.points:
+                    st.altair_chart(charts.limited(chart.points, chart.limits, title=chart.metric, top=chart.top), width="stretch")
                 else:
-                    st.caption(plain(f"{metric}: no values in this time."))
+                    st.caption(plain(f"{chart.metric}: no values in this time."))
         with tabs[1], framed("Reading the shadow"):
             shadow = desk().get(f"/models/{name}/shadow")
             if shadow["requests"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from fairtrial.reports.formatting import DASH
 from fairtrial.reports.pages import figures
@@ -94,14 +94,30 @@ def report_sentence(report: Mapping[str, Any]) -> str:
     return f"{figures.words(report['decision']).capitalize()}. {report['reason']}"
 
 
-def timeline_charts(timeline: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]]:
-    """For each guardrail its name, points (date, group, value, low, high, says) of windows that hold values, and its limits."""
+class GuardrailChart(NamedTuple):
+    """A guardrail over time.
+
+    Attributes:
+        metric: Its name.
+        points: (date, group, value, low, high, says) of the windows that hold values.
+        limits: (limit, says).
+        top: End of the axis: room for every value and three times the limit; None where nothing above 0 is known.
+    """
+
+    metric: str
+    points: list[dict[str, Any]]
+    limits: list[dict[str, Any]]
+    top: float | None
+
+
+def timeline_charts(timeline: Mapping[str, Any]) -> list[GuardrailChart]:
+    """A chart for each guardrail. Intervals of thin windows may reach far beyond; the axis follows values and limits."""
     by_metric: dict[str, list[Mapping[str, Any]]] = {}
     for point in timeline["points"]:
         by_metric.setdefault(point["metric"], []).append(point)
-    charts: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = []
+    charts: list[GuardrailChart] = []
     for metric, points in by_metric.items():
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "date": point["at"],
                 "group": point["model"],
@@ -115,7 +131,9 @@ def timeline_charts(timeline: Mapping[str, Any]) -> list[tuple[str, list[dict[st
         ]
         low, high = points[0]["threshold"]
         limits = [{"limit": end, "says": f"limit {figures.number(end)}"} for end in (low, high) if end]
-        charts.append((metric, rows, limits))
+        values = [float(point["value"]) for point in points if point["value"] is not None]
+        room = [1.15 * value for value in values] + ([(3.0 if high < 1.0 else 1.15) * high] if high else [])
+        charts.append(GuardrailChart(metric, rows, limits, max(room) if room and max(room) > 0.0 <= min(values, default=0.0) else None))
     return charts
 
 
