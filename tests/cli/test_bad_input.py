@@ -422,3 +422,23 @@ def test_every_verb_takes_json(shop):
 
 def test_the_version_is_an_option_too(shop):
     assert fairtrial("--version", cwd=shop).stdout == fairtrial("version", cwd=shop).stdout
+
+
+def test_a_column_with_one_word_among_numbers_names_the_word(run, tmp_path):
+    rows = "\n".join(f"u{i},{'control' if i % 2 else 'treatment'},{'fast' if i == 7 else i / 3}" for i in range(300))
+    (tmp_path / "data.csv").write_text(f"user,arm,ms\n{rows}\n", encoding="utf-8")
+    spec = tmp_path / "speed.yaml"
+    spec.write_text(
+        "key: speed\narms: [control, treatment]\nmetrics: [{key: ms, kind: mean, role: primary}]\n"
+        "plan: {sample_size: 300}\ndata: {source: data.csv, unit: user, arm: arm}\n",
+        encoding="utf-8",
+    )
+    code, _, said = run("analyze", spec)
+    assert code == 1
+    assert "it holds text: 'fast'." in " ".join(said.split())
+
+
+def test_a_spec_of_a_bandit_that_is_not_there_is_said(run, tmp_path):
+    code, _, said = run("bandit", tmp_path / "nobody.yaml", "--means", "a=0.1,b=0.2")
+    assert code == 2
+    assert "there is no" in said

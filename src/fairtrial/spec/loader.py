@@ -263,6 +263,8 @@ def read_mapping(file: Path) -> Mapping[str, object]:
     Raises:
         SpecError: The file is too large, is not text, is not YAML or JSON, or is no mapping.
     """
+    if not file.exists():
+        raise SpecError(f"The spec file must exist, there is no {str(file)!r}.", hint="Check the path.")
     if not file.is_file():
         raise SpecError(f"A spec file is a file of text; {file.name} is something else.")
     if file.stat().st_size > LARGEST_FILE:

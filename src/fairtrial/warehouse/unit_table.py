@@ -23,7 +23,7 @@ UNIT = "unit"
 NumberKind = Literal["narrow", "wide", "decimal", "float"]
 """`narrow`: integers of up to 32 bits and booleans, whose products fit 64 bits; `wide`: longer ones."""
 LARGEST_FLOAT = 1.7976931348623157e308
-_TEXT_SAMPLE = 8
+_TEXT_SAMPLE, _TEXT_SHOWN = 10_000, 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,11 +168,20 @@ def _not_a_number(source: Source, table: Any, name: str) -> Typed:
     if not column.type().is_string():
         raise DataError(f"Column {name!r} must hold numbers, it holds {kind}.", hint="Name a number column.", code="wrong_type")
     sample = table.filter(column.notnull()).select(value=column).distinct().limit(_TEXT_SAMPLE)
-    found = sorted(str(row[0]) for row in source.rows(sample))
+    texts = sorted(str(row[0]) for row in source.rows(sample))
+    found = ([text for text in texts if not _reads_as_number(text)] or texts)[:_TEXT_SHOWN]
     if not found:
         return Typed(column.cast("float64"), "float")
     shown = ", ".join(repr(text) for text in found)
     raise DataError(f"Column {name!r} must hold numbers, it holds text: {shown}.", hint=_text_hint(name, found), code="wrong_type")
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _text_hint(name: str, found: Sequence[str]) -> str:
