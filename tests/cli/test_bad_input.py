@@ -441,4 +441,4 @@ def test_a_column_with_one_word_among_numbers_names_the_word(run, tmp_path):
 def test_a_spec_of_a_bandit_that_is_not_there_is_said(run, tmp_path):
     code, _, said = run("bandit", tmp_path / "nobody.yaml", "--means", "a=0.1,b=0.2")
     assert code == 2
-    assert "there is no" in said
+    assert "is not there" in said

@@ -263,10 +263,9 @@ def read_mapping(file: Path) -> Mapping[str, object]:
     Raises:
         SpecError: The file is too large, is not text, is not YAML or JSON, or is no mapping.
     """
-    if not file.exists():
-        raise SpecError(f"The spec file must exist, there is no {str(file)!r}.", hint="Check the path.")
     if not file.is_file():
-        raise SpecError(f"A spec file is a file of text; {file.name} is something else.")
+        what = "is something else" if file.exists() else "is not there"
+        raise SpecError(f"A spec file is a file of text; {file.name} {what}.", hint="Check the path.")
     if file.stat().st_size > LARGEST_FILE:
         raise SpecError(f"A spec file is at most {LARGEST_FILE // 1_000_000} MB of text; {file.name} has {file.stat().st_size:,} bytes.")
     try:
