@@ -12,6 +12,8 @@ TABLES = {
         SELECT *, yes + no AS answered, CASE WHEN yes + no = 1 THEN yes END AS aware
         FROM read_csv('{data}/adsmart.csv.gz')
     """,
+    # Enrolments and payments are known of the first 23 days alone.
+    "udacity_paid_days.parquet": "SELECT * FROM read_csv('{data}/udacity_free_trial.csv') WHERE payments IS NOT NULL",
     # One row an arm and a metric, at the last look of each experiment.
     "asos_final_looks.parquet": """
         WITH last AS (

@@ -23,6 +23,7 @@ from fairtrial.metrics import build_metrics
 from fairtrial.spec.loader import load_spec
 from fairtrial.stats.batch import expand
 from fairtrial.stats.contrast import linear_contrast
+from fairtrial.stats.exact import binomial_exact_p
 from fairtrial.warehouse import read
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -183,6 +184,49 @@ def test_upworthy_examples_match(real_data, index):
     card = analyze_spec(spec.model_copy(update={"arms": arms, "data": data}), base=real_data)
     assert card.srm.p_value == pytest.approx(wanted["srm_p"], rel=1e-6)
     assert (card.decision.state == "invalid") == (wanted["srm_p"] < 0.001)
+
+
+# Udacity's free-trial screener: daily totals, of which the last two weeks lack outcomes.
+
+
+def test_udacity_gives_the_published_conversions_and_does_not_launch(real_data, prepared):
+    wanted = expected(real_data, "udacity_free_trial")
+    card = run("udacity_free_trial", prepared)
+    gross = wanted["comparisons"]["gross conversion enrollments/clicks (first 23 days)"]
+    net = wanted["comparisons"]["net conversion payments/clicks (first 23 days)"]
+    for key, found in (("enrolled", gross), ("paid", net)):
+        estimate = card.comparison(key).estimate
+        assert (estimate.n_control, estimate.n_treatment) == (found["n_control"], found["n_treatment"])
+        assert estimate.effect == pytest.approx(found["diff"], rel=1e-8)
+    newcombe = run("udacity_free_trial", prepared, ci_method="newcombe").comparison("enrolled").estimate.interval
+    assert [newcombe.low, newcombe.high] == pytest.approx(gross["ci95_newcombe"], rel=1e-8)
+    assert (card.decision.verdict, card.decision.state) == ("NO_LAUNCH", "valid")
+    assert card.comparison("paid").estimate.interval.low < -0.0075 < card.comparison("paid").estimate.effect
+
+
+def test_udacity_invariants_and_sign_tests_match(real_data, prepared):
+    wanted = expected(real_data, "udacity_free_trial")
+    days = pd.read_csv(real_data / "udacity_free_trial.csv")
+    for name, invariant in wanted["invariants"].items():
+        counts = days.groupby("group")[name].sum()
+        check, _ = check_allocation({arm: int(counts[arm]) for arm in counts.index}, dict.fromkeys(counts.index, 0.5), "fixed")
+        assert check.p_value == pytest.approx(invariant["p"], rel=1e-8)
+    known = pd.read_parquet(prepared / "udacity_paid_days.parquet")
+    for outcome, found in wanted["sign_test"].items():
+        rates = known.assign(rate=known[outcome] / known["clicks"]).pivot_table(index="date", columns="group", values="rate")
+        higher = int((rates["experiment"] > rates["control"]).sum())
+        assert (len(rates), higher) == (found["days"], found["days_experiment_higher"])
+        assert binomial_exact_p(higher, len(rates), 0.5) == pytest.approx(found["p"], rel=1e-8)
+
+
+def test_udacity_days_without_outcomes_are_not_read_as_nobody_paid(real_data):
+    spec = load_spec(EXAMPLES / "udacity_free_trial.yaml").spec
+    data = spec.data.model_copy(update={"source": "udacity_free_trial.csv"})
+    card = analyze_spec(spec.model_copy(update={"data": data}), base=real_data)
+    for key in ("paid", "enrolled"):
+        row = card.comparison(key)
+        assert (row.estimate, row.unavailable.code) == (None, "missing_successes")
+    assert card.decision.verdict not in {"LAUNCH", "STRONG_LAUNCH", "CONSIDER_LAUNCH"}
 
 
 # marketing_AB: a 96/4 holdout, from counts and from a sample of people.
