@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,11 @@ def test_every_commitable_text_stays_free_of_machine_paths():
             text = path.read_text(encoding="utf-8")
             broken += [f"{name}: {place}" for place in machine if place in text]
     assert broken == []
+
+
+def test_no_name_of_a_package_that_loads_lazily_is_a_module_of_it():
+    """An imported module becomes the package's attribute, and would hide a function of its name."""
+    for package in ("fairtrial", "fairtrial.analysis"):
+        found = import_module(package)
+        modules = {path.stem for path in Path(found.__file__).parent.iterdir()}
+        assert not set(found.__all__) & modules, package

@@ -7,12 +7,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from fairtrial.analysis.rollout_days import metric_results
 from fairtrial.assignment.hashing import HASH_SPACE, unit_hash
 from fairtrial.service.jobs.tasks import Options, Work, find_task
 from fairtrial.service.rollouts.control import assign
+from fairtrial.service.rollouts.reading import rules_of_row, sessions_of_row
 from fairtrial.service.rollouts.schemas import AssignIn
 from fairtrial.simulation.rollout import LEVELS
 from fairtrial.storage.outbox import alerts_between
+from fairtrial.storage.tables import Rollout
 
 URL = "/api/v1/rollouts"
 CREATE = {
@@ -295,3 +298,40 @@ def test_who_may_do_what(service):
         assert service.post(f"{URL}/77/{path}", body).status_code == 404
     assert service.get(f"{URL}/nobody").status_code == 404
     assert service.post(URL, CREATE).status_code == 409
+
+
+def test_results_hold_every_metric_and_the_effect_by_engagement(stored_service):
+    """AD-05, AD-06, AD-09: faster for everybody, by the same functions as a simulated run; the same sessions, the same figures."""
+    service = stored_service
+    begun(service, stages=[0.5, 1.0])
+    use(service, 1_200, faster=0.2)
+    service.clock.move(days=1)
+    found = service.get(f"{URL}/1/results?resamples=500").json()
+    assert found == service.get(f"{URL}/fast-editor/results?resamples=500").json()
+    assert (found["stage"], found["sessions"], found["segments_reason"]) == (0.5, 1_200, None)
+    by_metric = {one["metric"]: one for one in found["metrics"]}
+    roles = {metric: one["role"] for metric, one in by_metric.items()}
+    assert roles["task_completion_time"] == "primary"
+    assert set(roles) >= {"task_completion_time", "acceptance_rate", "latency", "error_rate"}
+    primary = by_metric["task_completion_time"]
+    assert 0 < primary["ci_low"] < primary["improvement"] < primary["ci_high"]
+    assert (primary["ci_high"] - primary["ci_low"]) == pytest.approx(primary["normal_ci_high"] - primary["normal_ci_low"], rel=0.15)
+    assert by_metric["latency"]["p_adjusted"] >= by_metric["latency"]["p_value"]
+    with service.database.reading() as session:
+        row = session.get(Rollout, 1)
+        sessions = sessions_of_row(session, row, now=service.clock.now)
+    expected = metric_results(rules_of_row(row), sessions, resamples=500)
+    assert primary["improvement"] == expected[0].improvement
+    levels = found["segments"]["levels"]
+    assert [one["level"] for one in levels] == list(LEVELS)
+    assert all(one["improvement"] > 0 for one in levels)
+    assert sum(one["n"] for one in levels) == 1_200
+    assert service.get(f"{URL}/1/results?resamples=10").status_code == 422
+    assert service.get(f"{URL}/nobody/results").status_code == 404
+
+
+def test_results_without_sessions_say_so(service):
+    begun(service)
+    found = service.get(f"{URL}/1/results").json()
+    assert (found["metrics"], found["segments"], found["sessions"]) == ([], None, 0)
+    assert "must be known" in found["segments_reason"]

@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fairtrial.analysis.conditional_effects import ConditionalEffects, ForestOptions, conditional_effects
+    from fairtrial.analysis.effects_by_feature import ConditionalEffects, ForestOptions, conditional_effects
+    from fairtrial.analysis.effects_by_segment import HurtLevel, SegmentEffects, segment_effects
     from fairtrial.analysis.frame import analyze, count, mean, proportion, ratio
     from fairtrial.analysis.interactions import Located, Scan, analyze_interaction, scan_interactions
     from fairtrial.analysis.long_term import HorizonValue, long_term_value
@@ -16,29 +17,28 @@ if TYPE_CHECKING:
     from fairtrial.analysis.quick import QuickAnalysis, quick_analysis, run_quick_analysis
     from fairtrial.analysis.quickstart import lay_out_example
     from fairtrial.analysis.run import analyze_spec
-    from fairtrial.analysis.segment_effects import HurtLevel, SegmentEffects, segment_effects
     from fairtrial.analysis.statistics import ExperimentData, StatisticalResult, analyze_subgroups, create_experiment_data, quick_ttest
 
 _HOMES = {
     "Check": "quality",
-    "ConditionalEffects": "conditional_effects",
+    "ConditionalEffects": "effects_by_feature",
     "ExperimentAnalyzer": "model_experiment",
     "ExperimentData": "statistics",
-    "ForestOptions": "conditional_effects",
+    "ForestOptions": "effects_by_feature",
     "HorizonValue": "long_term",
-    "HurtLevel": "segment_effects",
+    "HurtLevel": "effects_by_segment",
     "Located": "interactions",
     "ModelOptions": "model_options",
     "Quality": "quality",
     "QuickAnalysis": "quick",
     "Scan": "interactions",
-    "SegmentEffects": "segment_effects",
+    "SegmentEffects": "effects_by_segment",
     "StatisticalResult": "statistics",
     "analyze": "frame",
     "analyze_interaction": "interactions",
     "analyze_spec": "run",
     "analyze_subgroups": "statistics",
-    "conditional_effects": "conditional_effects",
+    "conditional_effects": "effects_by_feature",
     "count": "frame",
     "create_experiment_data": "statistics",
     "lay_out_example": "quickstart",
@@ -50,7 +50,7 @@ _HOMES = {
     "ratio": "frame",
     "run_quick_analysis": "quick",
     "scan_interactions": "interactions",
-    "segment_effects": "segment_effects",
+    "segment_effects": "effects_by_segment",
 }
 
 __all__ = [

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from fairtrial.analysis.effects_by_segment import SegmentEffects, segment_effects
 from fairtrial.analysis.frame import mean as mean_of
 from fairtrial.analysis.rollout_days import FullDuration, MetricResult, RolloutRules, decide_now, full_duration, metric_results, moment_of
 from fairtrial.analysis.rollout_sessions import Sessions, stages_of
-from fairtrial.analysis.segment_effects import SegmentEffects, segment_effects
 from fairtrial.decisions.ramp import RolloutDecision
 from fairtrial.errors import DataError
 from fairtrial.simulation.rollout import LEVELS, RolloutConfig, SimulatedUsers, TrueEffect

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fairtrial.analysis.effects_by_segment import SegmentEffects, segment_effects
 from fairtrial.analysis.frame import mean, proportion
-from fairtrial.analysis.segment_effects import SegmentEffects, segment_effects
 from fairtrial.errors import DataError, NotEnoughDataError, UsageError
 from fairtrial.stats.means import student_test, welch_test
 from fairtrial.stats.moments import Moments

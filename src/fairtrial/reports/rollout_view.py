@@ -136,7 +136,8 @@ def value(metric: str, number: float, *, signed: bool = False) -> str:
     return f"{number:{sign}.2f} {seen.unit}"
 
 
-def _span(metric: str, low: float, high: float) -> str:
+def span(metric: str, low: float, high: float) -> str:
+    """An interval of a difference of a metric with its unit."""
     seen = SESSION_METRICS[metric]
     scale, unit = (100.0, "pp") if seen.form == "session_rate" else (1.0, seen.unit)
     return f"{scale * low:+.2f} to {scale * high:+.2f} {unit}"
@@ -165,7 +166,7 @@ def _facts(run: RolloutRun) -> tuple[tuple[str, str], ...]:
                 "Median-unbiased",
                 (
                     f"{value(metric, after.median_unbiased, signed=True)} ({_relative(after.relative)}), "
-                    f"{_span(metric, after.ci_low, after.ci_high)}, p {p_value(after.p_value)}"
+                    f"{span(metric, after.ci_low, after.ci_high)}, p {p_value(after.p_value)}"
                 ),
             )
         )
@@ -176,7 +177,7 @@ def _facts(run: RolloutRun) -> tuple[tuple[str, str], ...]:
                 "Full duration",
                 (
                     f"{value(metric, full.improvement, signed=True)} ({_relative(full.relative)}), "
-                    f"{_span(metric, full.interval.low, full.interval.high)} had nobody looked before day {planned}"
+                    f"{span(metric, full.interval.low, full.interval.high)} had nobody looked before day {planned}"
                 ),
             )
         )
@@ -198,7 +199,7 @@ def _day(day: RolloutDay, metric: str) -> tuple[str, ...]:
         str(day.day),
         f"{day.share:.0%}",
         value(metric, seen.improvement_abs, signed=True),
-        _span(metric, seen.interval.low, seen.interval.high),
+        span(metric, seen.interval.low, seen.interval.high),
         f"{seen.z:.2f} / {'no look' if seen.boundary is None else f'{seen.boundary:.2f}'}",
         guardrails,
         made.decision,
@@ -213,7 +214,7 @@ def _metric(result: MetricResult) -> tuple[str, ...]:
         value(key, result.control),
         value(key, result.treatment),
         value(key, result.improvement, signed=True),
-        _span(key, result.interval.low, result.interval.high),
+        span(key, result.interval.low, result.interval.high),
         p if result.role != "beside" else "not tested",
     )
 
@@ -223,8 +224,8 @@ def _guardrail(reading: GuardrailReading) -> tuple[str, ...]:
     tolerated = "" if reading.margin is None else value(reading.metric, reading.margin, signed=True)
     if reading.harm is None or reading.ci_low is None or reading.ci_high is None:
         return (label, reading.status, "", clean(reading.reason), tolerated)
-    span = _span(reading.metric, reading.ci_low, reading.ci_high)
-    return (label, reading.status, value(reading.metric, reading.harm, signed=True), span, tolerated)
+    between = span(reading.metric, reading.ci_low, reading.ci_high)
+    return (label, reading.status, value(reading.metric, reading.harm, signed=True), between, tolerated)
 
 
 def _level(row: Mapping[str, object], metric: str) -> tuple[str, ...]:
@@ -238,7 +239,7 @@ def _level(row: Mapping[str, object], metric: str) -> tuple[str, ...]:
         str(row["level"]),
         users,
         value(metric, improvement, signed=True),
-        _span(metric, low, high) if isinstance(low, float) and isinstance(high, float) else "",
+        span(metric, low, high) if isinstance(low, float) and isinstance(high, float) else "",
         p_value(p) if isinstance(p, float) else "",
         hidden,
     )

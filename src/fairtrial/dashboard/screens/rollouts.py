@@ -15,7 +15,17 @@ from fairtrial.dashboard.parts import act, badge, cards, done, empty, facts, fra
 from fairtrial.dashboard.source import desk
 from fairtrial.decisions.ramp_evidence import LADDER, RolloutPolicy, preset_policy
 from fairtrial.reports.pages import figures
-from fairtrial.reports.pages.live_rollouts import STATUS, decision_words, guardrail_table, history_table, live_cards, share_steps
+from fairtrial.reports.pages.live_rollouts import (
+    RESULTS_NOTE,
+    STATUS,
+    decision_words,
+    guardrail_table,
+    history_table,
+    level_table,
+    live_cards,
+    metric_table,
+    share_steps,
+)
 from fairtrial.reports.pages.rollouts import boundary_rows, improvement_rows, level_rows, share_rows, unit_of
 from fairtrial.reports.rollout_page import render_rollout_report
 from fairtrial.reports.rollout_view import DAY_HEAD, GUARDRAIL_HEAD, LEVEL_HEAD, METRIC_HEAD, view_rollout
@@ -172,6 +182,16 @@ def live() -> None:
     steps = share_steps(one)
     if len(steps) > 1:
         st.altair_chart(charts.lines(steps, y="share", title="Share treated, %", zero=True), width="stretch")
+    read = desk().get(f"/rollouts/{one['id']}/results")
+    if read["metrics"]:
+        st.markdown("**Metrics so far**")
+        table(metric_table(read))
+        st.caption(plain(RESULTS_NOTE))
+        if read["segments"] is None:
+            st.caption(plain(read["segments_reason"]))
+        else:
+            st.markdown("**By engagement before the rollout**")
+            table(level_table(read))
     if one["history"]:
         table(history_table(one))
     else:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fairtrial.analysis.rollout_sessions import SESSION_METRICS
 from fairtrial.reports.formatting import DASH
 from fairtrial.reports.pages import figures
-from fairtrial.reports.rollout_view import HEADLINES, REASONS, TONES
+from fairtrial.reports.rollout_view import HEADLINES, REASONS, TONES, span, value
 
 STATUS: Mapping[str, str] = {"running": "good", "rolled_out": "wait", "rolled_back": "bad", "stopped": "bad"}
 
@@ -68,4 +69,40 @@ def guardrail_table(found: Mapping[str, Any]) -> list[dict[str, str]]:
             "Why": row["reason"],
         }
         for row in found["guardrails"]
+    ]
+
+
+RESULTS_NOTE = (
+    "Improvements are positive where the treatment is better. Intervals are read once, at 95%; the evaluation alone, with its own "
+    "boundaries, says when to stop."
+)
+
+
+def metric_table(read: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A row a metric: arms, improvement with its interval, p."""
+    return [
+        {
+            "Metric": SESSION_METRICS[one["metric"]].label,
+            "Role": one["role"],
+            "Control": value(one["metric"], one["control"]),
+            "Treatment": value(one["metric"], one["treatment"]),
+            "Improvement": value(one["metric"], one["improvement"], signed=True),
+            "95% interval": span(one["metric"], one["ci_low"], one["ci_high"]),
+            "p": figures.p(one["p_value"] if one["p_adjusted"] is None else one["p_adjusted"]),
+        }
+        for one in read["metrics"]
+    ]
+
+
+def level_table(read: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A row a level of engagement: users, improvement with its corrected interval, what the average hides."""
+    return [
+        {
+            "Engagement before": str(row["level"]),
+            "Users": figures.percent(row["share"]),
+            "Improvement": figures.number(row["improvement"]),
+            "Corrected interval": f"{figures.number(row['ci_low'])} to {figures.number(row['ci_high'])}",
+            "Harm": figures.words(row["harm"]) if row["harm"] else "",
+        }
+        for row in read["segments"]["levels"]
     ]

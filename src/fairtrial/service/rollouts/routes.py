@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from fairtrial.service.dependencies import AsAnalyst, AsDeveloper, AsViewer, DbRead, DbWrite, Now
-from fairtrial.service.rollouts import control, rules
+from fairtrial.service.rollouts import control, results, rules
 from fairtrial.service.rollouts.schemas import (
     ApplyIn,
     AssignIn,
@@ -19,6 +19,7 @@ from fairtrial.service.rollouts.schemas import (
     RolloutIn,
     RolloutList,
     RolloutOut,
+    RolloutResultsOut,
     SessionsIn,
     SessionsOut,
     Status,
@@ -59,6 +60,15 @@ def read_rollout(db: DbRead, actor: AsViewer, rollout: str) -> RolloutOut:
     """Where a rollout stands, its evaluations and its shares (AD-16)."""
     del actor
     return control.shown(db, control.get_rollout(db, rollout))
+
+
+@router.get("/{rollout}/results", response_model=RolloutResultsOut)
+def read_results(
+    db: DbRead, actor: AsViewer, now: Now, rollout: str, resamples: Annotated[int, Query(ge=500, le=10_000)] = 2_000
+) -> RolloutResultsOut:
+    """Every metric with its bootstrap interval, and the primary one by engagement before (AD-05, AD-06, AD-09)."""
+    del actor
+    return results.results(db, rollout, now=now, resamples=resamples)
 
 
 @router.post("/{rollout}/evaluate", response_model=RolloutDecisionOut)

@@ -302,6 +302,51 @@ class RolloutOut(BaseModel):
     updated_by: str
 
 
+class RolloutMetricOut(BaseModel):
+    """A metric over all days so far; the improvement is positive where the treatment is better."""
+
+    metric: str
+    role: Literal["primary", "secondary", "beside"]
+    """`beside`: shown, and never decides."""
+    control: float
+    treatment: float
+    improvement: float
+    ci_low: float
+    """Lower end of its 95% interval, by the studentised bootstrap of users, read once."""
+    ci_high: float
+    normal_ci_low: float
+    normal_ci_high: float
+    p_value: float
+    p_adjusted: float | None
+    """Of a secondary metric, corrected over all of them (Benjamini-Hochberg)."""
+    n_control: int
+    n_treatment: int
+    method: str
+    error_control: str
+
+
+class RolloutLevelsOut(BaseModel):
+    """The primary metric by engagement before the rollout, among the users of the present stage."""
+
+    model_config = ConfigDict(extra="allow")
+
+    levels: list[dict[str, Any]]
+
+
+class RolloutResultsOut(BaseModel):
+    """All metrics of a rollout; no decision rests on them but by `evaluate`."""
+
+    name: str
+    stage: float
+    sessions: int
+    resamples: int
+    metrics: list[RolloutMetricOut]
+    """Those that can be estimated; none without sessions of both arms."""
+    segments: RolloutLevelsOut | None
+    segments_reason: str | None
+    """Why there are none."""
+
+
 class RolloutItem(BaseModel):
     """A rollout in a list."""
 
