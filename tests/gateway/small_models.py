@@ -23,14 +23,20 @@ class SmallModel:
         fail: Share of requests that get a 500.
         html: Answer with a page instead of JSON.
         bad_request: Answer 400 to all.
+        hangs_up: End a connection at its second request, as a server does whose patience with an idle one has just ended.
         asked: Bodies that it was sent.
     """
 
     def __init__(self, score=0.2):
         self.score, self.delay, self.fail, self.html, self.bad_request = score, 0.0, 0.0, False, False
         self.asked, self.headers = 0, {}
+        self.hangs_up, self.answered = False, set()
 
     async def infer(self, request):
+        if self.hangs_up and request.transport in self.answered:
+            request.transport.abort()
+            return web.Response()
+        self.answered.add(request.transport)
         body = await request.json()
         self.asked += 1
         self.headers = {name.lower(): value for name, value in request.headers.items()}

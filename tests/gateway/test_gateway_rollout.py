@@ -5,7 +5,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from gateway_scene import CHALLENGER, CHAMPION, NAME, spec
+from gateway_scene import CHALLENGER, CHAMPION, NAME, PATIENT, spec
 
 from fairtrial.errors import StorageError
 from fairtrial.serving import read_log
@@ -117,7 +117,7 @@ def test_a_slow_challenger_breaks_the_latency_guardrail(scene):
         await gateway.round()
         return gateway.keeper.status()
 
-    status = scene.run(play, rollout=rollout(canary_limits={}))
+    status = scene.run(play, rollout=rollout(canary_limits={}), p95_limit=200)
     assert status["status"] == "stopped"
     assert "p95_latency_ms" in status["reason"]
 
@@ -191,7 +191,7 @@ def test_two_gateways_share_evidence_and_state(scene):
 
 
 def test_the_word_of_a_person_is_obeyed_within_a_round(scene):
-    raw = spec(scene.addresses, rollout=rollout())
+    raw = spec(scene.addresses, rollout=rollout(), p95_limit=PATIENT)
     served = parse_model_experiment(raw)
 
     async def play():
@@ -223,7 +223,7 @@ def test_the_word_of_a_person_is_obeyed_within_a_round(scene):
 
 
 def test_the_same_user_has_the_same_model_after_a_restart_and_at_every_gateway(scene):
-    raw = spec(scene.addresses, rollout=rollout())
+    raw = spec(scene.addresses, rollout=rollout(), p95_limit=PATIENT)
 
     async def play():
         found = []

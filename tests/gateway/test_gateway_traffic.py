@@ -6,7 +6,7 @@ import os
 import time
 
 import pytest
-from gateway_scene import CHALLENGER, CHAMPION, NAME, TO_CHALLENGER, V2, spec
+from gateway_scene import CHALLENGER, CHAMPION, NAME, TO_CHALLENGER, TO_CHAMPION, V2, spec
 
 from fairtrial.errors import ConflictError, SpecError
 from fairtrial.serving import TrafficRouter, read_log
@@ -134,6 +134,22 @@ def test_a_champions_failure_is_said(scene, trouble, status, code):
     assert answer.json.get("code") == code
     (row,) = read_log(scene.folder).rows
     assert (row["error"], row["prediction"], row["model_name"]) == (True, None, CHAMPION)
+
+
+def test_a_kept_connection_that_the_server_ends_costs_no_answer(scene):
+    """Neither the champion's users nor the challenger's guardrails see that a server closed an idle connection at the wrong moment."""
+    scene.champion.hangs_up = scene.challenger.hangs_up = True
+
+    async def play(gateway):
+        answers = []
+        for _ in range(3):
+            answers += await asyncio.gather(*(gateway.post(user=user) for user in (TO_CHAMPION, TO_CHALLENGER) for _ in range(8)))
+        return answers
+
+    answers = scene.run(play)
+    assert [(answer.status, answer.model) for answer in answers] == ([(200, CHAMPION)] * 8 + [(200, CHALLENGER)] * 8) * 3
+    assert not any(row["error"] for row in read_log(scene.folder).rows)
+    assert scene.champion.asked == 24, "one answer each"
 
 
 def test_a_champion_that_is_not_there_is_a_502(scene, caplog):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from gateway_scene import CHALLENGER, CHAMPION, NAME, spec
+from gateway_scene import CHALLENGER, CHAMPION, NAME, PATIENT, spec
 from running_service import free_port
 from scipy import stats
 from small_models import SmallModel, running
@@ -84,7 +84,7 @@ class Gateways:
 
     def __init__(self, folder, addresses, **serving):
         self.folder = folder
-        raw = spec(addresses, reading={"output": "predict_proba", "position": -1}, timeout_seconds=PATIENCE, **serving)
+        raw = spec(addresses, reading={"output": "predict_proba", "position": -1}, timeout_seconds=PATIENCE, p95_limit=PATIENT, **serving)
         (folder / "fraud.json").write_text(json.dumps(raw))
         self.processes = {}
 
@@ -212,7 +212,7 @@ def test_a_good_challenger_goes_from_the_shadow_to_all_traffic(servers, gateways
         later = asked([first, third], users[:600], rows)
         assert {code for code, *_ in later.values()} == {200}
         back = [user for user, model in models(later).items() if model == CHAMPION and models(quarter)[user] == CHALLENGER]
-        assert back == []
+        assert back == [], status(first)
         time.sleep(1.0)
     until(first, lambda seen: seen["status"] == "completed")
     last = asked([first, third], users[:200], rows)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import aiohttp
@@ -23,6 +24,8 @@ NOT_RETURNED = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "date", "server", "upgrade"}
 )
 READY_SECONDS = 2.0
+IDLE_SECONDS = 4.0
+"""How long a connection is kept without use: less than uvicorn and Node keep theirs (5 s), so it is seldom the server who ends it."""
 
 Failure = Literal["error", "timeout"]
 
@@ -55,6 +58,18 @@ class Answer:
         return 400 <= self.status < 500 and self.status not in {408, 429}
 
 
+@dataclass(slots=True)
+class _Connection:
+    """Of one request: whether its connection was kept from an earlier one."""
+
+    kept: bool = False
+
+
+async def _note_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace, _given: aiohttp.TraceConnectionReuseconnParams) -> None:
+    if context.trace_request_ctx is not None:
+        context.trace_request_ctx.kept = True
+
+
 class Upstream:
     """One pool of connections to the models.
 
@@ -71,9 +86,15 @@ class Upstream:
 
     async def open(self) -> None:
         """Make the pool; call it inside the loop that will use it."""
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS)
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_reuseconn.append(_note_reuse)
         self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, skip_auto_headers=("User-Agent",)
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=("User-Agent",),
+            trace_configs=[trace],
         )
 
     async def close(self) -> None:
@@ -82,7 +103,11 @@ class Upstream:
             await self._session.close()
 
     async def ask(self, model: str, body: bytes, headers: list[tuple[bytes, bytes]], timeout_seconds: float) -> Answer:
-        """Ask a model; whatever goes wrong is in the answer."""
+        """Ask a model; whatever goes wrong is in the answer.
+
+        A server may end a kept connection at the very moment of a request. That says nothing of the model, so the request is sent
+        again, by another connection: a prediction may be computed twice, and never fails for having come at that moment.
+        """
         started = time.perf_counter()
         answer = await self._asked(model, body, headers, timeout_seconds)
         answer.latency_ms = (time.perf_counter() - started) * 1000.0
@@ -96,11 +121,8 @@ class Upstream:
     async def _asked(self, model: str, body: bytes, headers: list[tuple[bytes, bytes]], timeout_seconds: float) -> Answer:
         given = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers if name not in HOP_BY_HOP]
         try:
-            async with (
-                asyncio.timeout(timeout_seconds),
-                self._opened.post(self._targets[model], data=body, headers=given, allow_redirects=False) as response,
-            ):
-                read = await response.read()
+            async with asyncio.timeout(timeout_seconds):
+                response, read = await self._posted(self._targets[model], body, given)
         except TimeoutError:
             return Answer(status=0, headers=[], body=b"", failure="timeout", reason=f"no answer within {timeout_seconds:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -114,6 +136,18 @@ class Upstream:
         if not 200 <= response.status < 300:
             answer.failure, answer.reason = "error", f"status {response.status}"
         return answer
+
+    async def _posted(self, url: str, body: bytes, headers: list[tuple[str, str]]) -> tuple[aiohttp.ClientResponse, bytes]:
+        while True:
+            connection = _Connection()
+            try:
+                response = await self._opened.post(url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=connection)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError, aiohttp.ClientOSError):
+                if not connection.kept:
+                    raise
+            else:
+                async with response:
+                    return response, await response.read()
 
     async def get(self, url: str) -> Answer:
         """Read an address, for metadata and health."""
