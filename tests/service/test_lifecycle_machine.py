@@ -74,6 +74,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.groups |= new
         counted = [self.groups[unit] for unit in set(profiles)]
         assert answer.json() | {"groups": None, "excluded": None} == {
+            "strata": None,
             "assigned": len(counted),
             "treatment": counted.count("treatment"),
             "control": counted.count("control"),

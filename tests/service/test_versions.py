@@ -191,16 +191,3 @@ def test_versions_made_at_once_follow_each_other(stored_service):
         worker.join(30)
     items = stored_service.get(f"/api/v1/experiments/{number}/versions").json()["items"]
     assert [one["version"] for one in items] == [4, 3, 2, 1]
-
-
-def test_a_spec_that_needs_the_whole_list_is_refused(service):
-    """XC-30: what is declared is executed or rejected."""
-    spec = {
-        "key": "blocks",
-        "arms": ["control", "treatment"],
-        "assignment": {"method": "stratified_blocks", "strata": ["region"]},
-        "metrics": [{"key": "bought", "kind": "proportion"}],
-    }
-    answer = service.post("/api/v1/experiments", {"spec": spec})
-    assert answer.status_code == 422
-    assert "fairtrial assign" in answer.json()["hint"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fairtrial.assignment import Allocation, assign_in_blocks
+from fairtrial.assignment.blocks import MISSING, stratum_of
 from fairtrial.assignment.rerandomize import rerandomise
 from fairtrial.errors import DataError, UsageError
 from fairtrial.spec.assignment import AssignmentSpec
@@ -21,9 +22,6 @@ from fairtrial.warehouse.eligible import eligible
 from fairtrial.warehouse.unit_table import check_column
 
 MOST_UNITS = 5_000_000
-JOINED = " / "
-"""Between the values of several stratum columns."""
-MISSING = "(missing)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +115,7 @@ def assign_list(
     columns = list(dict.fromkeys([*rules.strata, *balance_on]))
     units, values, left_out = _read(spec, source, unit, table, columns, base)
     allocation = Allocation.from_shares(spec.key, shares)
-    strata = tuple(JOINED.join(_level(values[name][i]) for name in rules.strata) for i in range(len(units))) if rules.strata else ()
+    strata = tuple(stratum_of(values[name][i] for name in rules.strata) for i in range(len(units))) if rules.strata else ()
     by_stratum: Mapping[str, Mapping[str, int]] = {}
     pooled: tuple[str, ...] = ()
     salt: str | None = allocation.salt

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -26,6 +26,10 @@ BLOCK_SALT = "/block"
 """Added to the salt where a block's arms are."""
 SMALL = "(small strata)"
 """Name of the stratum that pools those too small to stand alone."""
+JOINED = " / "
+"""Between the values of several stratum columns."""
+MISSING = "(missing)"
+"""Stands for the value of a unit that has none."""
 LONGEST_BLOCK = 100
 SHORTEST_BLOCK = 4
 """Blocks of two would let who knows one arm know the next."""
@@ -50,6 +54,11 @@ class StratifiedAssignment:
     pooled: tuple[str, ...]
 
 
+def stratum_of(values: Iterable[object]) -> str:
+    """Name of the stratum of a unit with these values of the stratum columns, None where it has none."""
+    return JOINED.join(MISSING if value is None else str(value) for value in values)
+
+
 def assign_in_blocks(
     units: Sequence[str],
     strata: Sequence[str],
@@ -58,6 +67,7 @@ def assign_in_blocks(
     hash_key: str,
     salt: str = "",
     given: Mapping[str, str] | None = None,
+    before: Mapping[str, int] | None = None,
     least: int = 1,
 ) -> StratifiedAssignment:
     """Assign a list of units so that every stratum has the arms in their shares, to less than a block.
@@ -68,7 +78,8 @@ def assign_in_blocks(
         shares: Planned share of each arm, summing to 1; hundredths, or thirds, sixths and the like.
         hash_key: The experiment's.
         salt: Separates independent draws of one experiment.
-        given: Arms of units that were assigned before; they keep them.
+        given: Arms of units of the list that were assigned before; they keep them.
+        before: Units by stratum that earlier lists held and this one does not; its blocks go on after theirs.
         least: Units that a stratum needs; smaller ones are pooled into one, which may stay smaller.
 
     Raises:
@@ -76,8 +87,9 @@ def assign_in_blocks(
     """
     _check(units, strata, shares, given or {})
     block = block_size(shares)
-    sizes = Counter(strata)
-    pooled = tuple(sorted(name for name, size in sizes.items() if size < least))
+    held = before or {}
+    sizes = Counter(strata) + Counter(held)
+    pooled = tuple(sorted(name for name in set(strata) if sizes[name] < least and name != SMALL))
     used = tuple(SMALL if name in set(pooled) else name for name in strata)
     members: dict[str, list[int]] = {}
     for place, stratum in enumerate(used):
@@ -85,10 +97,13 @@ def assign_in_blocks(
     kept = given or {}
     arms = [kept.get(unit, "") for unit in units]
     for stratum, places in members.items():
-        before = sum(bool(arms[place]) for place in places)
+        first = held.get(stratum, 0) + sum(bool(arms[place]) for place in places)
         new = sorted((place for place in places if not arms[place]), key=lambda place: unit_hash(units[place], hash_key, salt + ORDER_SALT))
-        for rank, place in enumerate(new, start=before):
-            arms[place] = _arms_of_block(stratum, rank // block, shares, block, hash_key, salt)[rank % block]
+        drawn: list[str] = []
+        for rank, place in enumerate(new, start=first):
+            if not drawn or rank % block == 0:
+                drawn = _arms_of_block(stratum, rank // block, shares, block, hash_key, salt)
+            arms[place] = drawn[rank % block]
     counts = {stratum: Counter(arms[place] for place in places) for stratum, places in sorted(members.items())}
     return StratifiedAssignment(
         arms=tuple(arms),

@@ -12,7 +12,7 @@ import uvicorn
 
 from fairtrial.cli.options import Json
 from fairtrial.cli.output import print_data
-from fairtrial.cli.serve import address_of, listen, tune
+from fairtrial.cli.serve import KEEP_ALIVE_SECONDS, address_of, listen, tune
 from fairtrial.gateway.build import build_gateway
 from fairtrial.service.logs import set_up_logs
 from fairtrial.service.settings import read_settings
@@ -39,7 +39,14 @@ def gateway(
         targets = tuple(sorted(settings.alert_targets))
         app = build_gateway(served, opened, log, targets=targets, hash_key=settings.hash_key.get_secret_value())
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, timeout_graceful_shutdown=30, server_header=False, date_header=False, lifespan="on"
+            app,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=30,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            server_header=False,
+            date_header=False,
+            lifespan="on",
         )
         with listen(host, port) as listening:
             address = address_of(listening)

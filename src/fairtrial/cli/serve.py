@@ -112,9 +112,15 @@ def dashboard(
     return 0
 
 
+KEEP_ALIVE_SECONDS = 75
+"""How long a connection without a request is kept: longer than load balancers keep theirs, so that it is they who end it."""
+
+
 def run_server(app: ASGIApp, listening: socket.socket) -> None:
     """Serve until the process is told to stop."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=30, server_header=False)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=30, timeout_keep_alive=KEEP_ALIVE_SECONDS, server_header=False
+    )
     uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -51,7 +51,7 @@ def evaluate(
         DataError: No arm has any unit.
     """
     units = _units(spec, reading)
-    metrics = build_metrics(spec)
+    metrics = build_metrics(spec, stratified=reading.stratified)
     control, look = planned_looks(spec, units, looks, as_of)
     compared = compare(spec, metrics, reading.arms, control)
     look = giving_up(spec, compared.results, units, look)

@@ -81,9 +81,9 @@ def build_metric(spec: MetricSpec, *, ci_method: CiMethod = "score", stratified:
     return replace(metric, family=replace(plain, stratified=True))
 
 
-def build_metrics(spec: ExperimentSpec) -> Sequence[Metric]:
-    """All metrics of an experiment, in declared order."""
-    stratified = isinstance(spec.data, UnitsData) and spec.data.adjust == "post_stratify"
+def build_metrics(spec: ExperimentSpec, *, stratified: bool = False) -> Sequence[Metric]:
+    """All metrics of an experiment, in declared order; `stratified`: whether its arms are read within strata, as its data may say too."""
+    stratified = stratified or (isinstance(spec.data, UnitsData) and spec.data.adjust == "post_stratify")
     return [build_metric(metric, ci_method=spec.plan.ci_method, stratified=stratified, paired=spec.paired) for metric in spec.metrics]
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from fairtrial.assignment import Routing
 from fairtrial.errors import FairtrialError, StorageError
+from fairtrial.service.assignments.blocks import is_by_list
 from fairtrial.service.experiments.routing import CHANGES, stored_routing, stored_spec
 from fairtrial.service.flags.flag import Flag, Source, make_flag
 from fairtrial.storage import Database, watch
@@ -156,7 +157,7 @@ def _make(session: Session, row: Experiment, forced: Mapping[str, str], earlier:
     try:
         spec, routing = stored_spec(row), stored_routing(row)
         same = earlier is not None and earlier.allocation == row.allocation_json
-        stored = earlier.stored if earlier is not None and same else _exceptions(session, row, routing)
+        stored = earlier.stored if earlier is not None and same else _exceptions(session, row, routing, by_list=is_by_list(spec))
         source = Source(
             experiment_id=row.id,
             version=row.version,
@@ -174,9 +175,11 @@ def _make(session: Session, row: Experiment, forced: Mapping[str, str], earlier:
         return None
 
 
-def _exceptions(session: Session, row: Experiment, routing: Routing | None) -> dict[str, str]:
-    """Units whose stored group is not what the hash says now; there are some only where shares have changed."""
+def _exceptions(session: Session, row: Experiment, routing: Routing | None, *, by_list: bool) -> dict[str, str]:
+    """Units whose stored group is not what the hash says now, some where shares have changed; of lists all of them."""
     if routing is None or not (row.allocation_json or {}).get(CHANGES):
         return {}
+    if by_list:
+        return dict(stored_groups(session, row.id))
     decide = routing.decide
     return {unit: group for unit, group in stored_groups(session, row.id) if decide(unit).arm != group}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fairtrial.spec.experiment import ExperimentSpec
 
-FROZEN = ("kind", "control", "factors", "allocation", "metrics", "plan", "design")
+FROZEN = ("kind", "control", "factors", "allocation", "metrics", "plan", "design", "assignment")
 """Parts of a spec that stay once units came in; of the arms their names.
 
 Whoever changes them afterwards decides by what was seen.

@@ -160,3 +160,9 @@ class Reading:
     intake: Intake
     segments: tuple[SegmentStats, ...] = ()
     later_rows: int | None = None
+
+    @property
+    def stratified(self) -> bool:
+        """Whether the arms are compared within strata."""
+        outcomes = (outcome for arm in self.arms.values() for outcome in arm.outcomes.values())
+        return any(isinstance(outcome, OutcomeStats) and outcome.stratified is not None for outcome in outcomes)

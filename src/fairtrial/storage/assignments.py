@@ -18,12 +18,15 @@ from sqlalchemy.orm import Session
 from fairtrial.storage.bulk import load_temporary, time_parameter
 from fairtrial.storage.tables import ExperimentAssignment
 
-Unit = tuple[str, str | None, str | None]
-"""Profile, group, and why it has none."""
+Unit = tuple[str, str | None, str | None, str | None]
+"""Profile, group, why it has none, and the stratum within which it was assigned, if it was so."""
+
+NOT_LISTED = "not_listed"
+"""Why a profile has no group where groups are given by lists."""
 
 INSERT = (
-    'INSERT INTO experiment_assignments (experiment_id, profile_id, "group", assigned_at, source) '
-    "SELECT :experiment, profile_id, arm, :assigned_at, :source FROM new_assignments WHERE arm IS NOT NULL ORDER BY profile_id "
+    'INSERT INTO experiment_assignments (experiment_id, profile_id, "group", assigned_at, source, stratum) '
+    "SELECT :experiment, profile_id, arm, :assigned_at, :source, stratum FROM new_assignments WHERE arm IS NOT NULL ORDER BY profile_id "
     "ON CONFLICT (experiment_id, profile_id) DO NOTHING"
 )
 REWRITE = (
@@ -68,7 +71,7 @@ def store_assignments(
         source: How they came to be assigned.
         rewrite: Give profiles that have another group this one.
     """
-    load_temporary(session, "new_assignments", ("profile_id", "arm", "reason"), units)
+    load_temporary(session, "new_assignments", ("profile_id", "arm", "reason", "stratum"), units)
     connection = session.connection()
     given = {"experiment": experiment_id, "source": source}
     moved = connection.execute(text(REWRITE).bindparams(time_parameter("assigned_at", assigned_at)), given).rowcount if rewrite else 0

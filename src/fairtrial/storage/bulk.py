@@ -28,8 +28,8 @@ def load_temporary(session: Session, table: str, columns: Sequence[str], rows: I
     try:
         if connection.dialect.name == "sqlite":
             cursor.execute(f"DROP TABLE IF EXISTS temp.{table}")
-            defined = ", ".join(f"{column} TEXT" for column in columns[1:])
-            cursor.execute(f"CREATE TEMPORARY TABLE {table} ({columns[0]} TEXT PRIMARY KEY, {defined}) WITHOUT ROWID")
+            defined = ", ".join((f"{columns[0]} TEXT PRIMARY KEY", *(f"{column} TEXT" for column in columns[1:])))
+            cursor.execute(f"CREATE TEMPORARY TABLE {table} ({defined}) WITHOUT ROWID")
             marks = ", ".join("?" * len(columns))
             cursor.executemany(f"INSERT OR IGNORE INTO temp.{table} ({listed}) VALUES ({marks})", rows)  # noqa: S608 - names are ours
             return

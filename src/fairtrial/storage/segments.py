@@ -6,7 +6,8 @@ analysed profiles, as for covariates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -16,6 +17,7 @@ from fairtrial.storage.readings import ABOUT, CONVERTERS, FATES, POPULATION, Arm
 
 MOST_VALUES = 20_000
 """Different values beyond which an attribute is no segment (an id, an amount)."""
+MOST_ROWS = 4 * MOST_VALUES
 
 LEVEL = {
     "sqlite": (
@@ -50,19 +52,35 @@ def count_by_attribute(session: Session, window: Window, attribute: str) -> Mapp
     connection = session.connection()
     dialect = connection.dialect.name
     about = float(connection.execute(window.bind(ABOUT)).scalar_one() or 0.0)
-    path = f'$."{attribute}"' if dialect == "sqlite" else attribute
-    most = 4 * MOST_VALUES
-    given = {"about": about, "path": path, "most": most}
+    given = {"about": about, "path": attribute_path(dialect, attribute), "most": MOST_ROWS}
     rows = connection.execute(window.bind(BY_LEVEL.format(level=LEVEL[dialect])), given).all()
-    found: dict[str | None, dict[str, ArmCounts]] = {}
-    for level, arm, n, converters, total, off, squares in rows:
-        found.setdefault(level, {})[arm] = _counts(int(n), int(converters), about, float(total), float(off or 0.0), float(squares or 0.0))
-    if len(found) > MOST_VALUES or len(rows) == most:
+    found = _by_level(rows, about)
+    if len(found) > MOST_VALUES or len(rows) == MOST_ROWS:
         raise DataError(
             f"A segment is a category, attribute {attribute!r} has more than {MOST_VALUES:,} different values.",
             hint="Store it in classes; an id or an amount is no segment.",
             code="too_many_segments",
         )
+    return found
+
+
+def count_by_stratum(session: Session, window: Window) -> Mapping[str | None, Mapping[str, ArmCounts]]:
+    """Analysed units and their outcomes, by the stratum within which they were assigned (None: none) and arm."""
+    connection = session.connection()
+    about = float(connection.execute(window.bind(ABOUT)).scalar_one() or 0.0)
+    rows = connection.execute(window.bind(BY_LEVEL.format(level="a.stratum")), {"about": about, "most": MOST_ROWS}).all()
+    return _by_level(rows, about)
+
+
+def attribute_path(dialect: str, attribute: str) -> str:
+    """What `LEVEL` reads an attribute by."""
+    return f'$."{attribute}"' if dialect == "sqlite" else attribute
+
+
+def _by_level(rows: Iterable[Sequence[Any]], about: float) -> dict[str | None, dict[str, ArmCounts]]:
+    found: dict[str | None, dict[str, ArmCounts]] = {}
+    for level, arm, n, converters, total, off, squares in rows:
+        found.setdefault(level, {})[arm] = _counts(int(n), int(converters), about, float(total), float(off or 0.0), float(squares or 0.0))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 from fairtrial.assignment import Routing
 from fairtrial.errors import ConflictError, UsageError
 from fairtrial.service.access.roles import Actor
+from fairtrial.service.assignments.blocks import Given, in_blocks, is_by_list
 from fairtrial.service.audit import record_change
 from fairtrial.service.experiments.holdout import CONTROL, DEFAULT_TREATMENT_RATE, TREATMENT, holdout_shares
 from fairtrial.service.experiments.lifecycle import change_rate
-from fairtrial.service.experiments.routing import change_shares, ensure_routing, mark_moved
-from fairtrial.storage.assignments import StoredGroups, Unit, find_assignment, has_assignments, store_assignments
+from fairtrial.service.experiments.routing import change_shares, ensure_routing, mark_moved, stored_spec
+from fairtrial.storage.assignments import NOT_LISTED, StoredGroups, Unit, find_assignment, has_assignments, store_assignments
+from fairtrial.storage.strata import groups_by_stratum
 from fairtrial.storage.tables import Experiment
 
 ASSIGNABLE = {"draft", "running"}
@@ -53,7 +55,7 @@ def assign_units(
 def place_units(
     session: Session, row: Experiment, units: Iterable[tuple[str, str | None]], asked: Request, *, actor: Actor, now: dt.datetime
 ) -> StoredGroups:
-    """Store the groups of profiles: the one drawn elsewhere where one is given, else the one that the hash gives.
+    """Store the groups of profiles: the one drawn elsewhere where one is given, else that of the hash or of the list's blocks.
 
     Args:
         session: A writing session.
@@ -71,17 +73,22 @@ def place_units(
         raise ConflictError(
             f"Experiment {row.key!r} is {row.status}; profiles are assigned in draft and running.", hint="Duplicate it to begin anew."
         )
+    spec = stored_spec(row)
+    by_list = is_by_list(spec)
+    if by_list and asked.force_reassign:
+        raise ConflictError(f"Experiment {row.key!r} assigns in blocks, whose units keep their groups.", hint="Duplicate it to begin anew.")
     routing = _routing(session, row, asked, actor=actor, now=now)
-    decided = _Decided(routing)
+    checked = _Checked(routing.allocation.arms)
+    given = checked.each(units)
     stored = store_assignments(
         session,
         row.id,
-        decided.each(units),
+        in_blocks(session, row, spec, routing, given) if by_list else _by_hash(routing, given),
         assigned_at=asked.assigned_at or now,
         source=asked.source,
         rewrite=asked.force_reassign,
     )
-    if stored.moved or decided.given:
+    if stored.moved or checked.given or (by_list and stored.new):
         mark_moved(row)
     if stored.new or stored.moved:
         record_change(
@@ -90,29 +97,42 @@ def place_units(
             now=now,
             action="assignments.store",
             on=("experiment", row.id),
-            after={"new": stored.new, "moved": stored.moved, "source": asked.source, "given": decided.given},
+            after={"new": stored.new, "moved": stored.moved, "source": asked.source, "given": checked.given},
         )
     return stored
 
 
-class _Decided:
-    """Profiles with their groups, and how many of those were given."""
+class _Checked:
+    """Profiles whose given groups are arms of the experiment, and how many groups were given."""
 
-    def __init__(self, routing: Routing) -> None:
-        self._routing = routing
+    def __init__(self, arms: Collection[str]) -> None:
+        self._arms = arms
         self.given = 0
 
-    def each(self, units: Iterable[tuple[str, str | None]]) -> Iterator[Unit]:
-        decide, arms = self._routing.decide, set(self._routing.allocation.arms)
+    def each(self, units: Iterable[Given]) -> Iterator[Given]:
+        """Pass them on.
+
+        Raises:
+            UsageError: A group is no arm.
+        """
         for unit, group in units:
-            if group is None:
-                found = decide(unit)
-                yield unit, found.arm, found.reason
-                continue
-            if group not in arms:
-                raise UsageError(f"The group of profile {unit!r} must be one of {sorted(arms)}, got {group!r}.", hint="Nothing was stored.")
-            self.given += 1
-            yield unit, group, None
+            if group is not None:
+                if group not in self._arms:
+                    arms = sorted(self._arms)
+                    raise UsageError(f"The group of profile {unit!r} must be one of {arms}, got {group!r}.", hint="Nothing was stored.")
+                self.given += 1
+            yield unit, group
+
+
+def _by_hash(routing: Routing, units: Iterable[Given]) -> Iterator[Unit]:
+    """The group given for a profile, else that of its hash."""
+    decide = routing.decide
+    for unit, group in units:
+        if group is None:
+            found = decide(unit)
+            yield unit, found.arm, found.reason, None
+        else:
+            yield unit, group, None, None
 
 
 def _routing(session: Session, row: Experiment, asked: Request, *, actor: Actor, now: dt.datetime) -> Routing:
@@ -123,6 +143,8 @@ def _routing(session: Session, row: Experiment, asked: Request, *, actor: Actor,
     used = row.treatment_rate or DEFAULT_TREATMENT_RATE
     if rate is None or rate == used:
         return ensure_routing(session, row)
+    if is_by_list(stored_spec(row)):
+        raise ConflictError(f"Experiment {row.key!r} assigns in blocks of its own shares, treatment_rate {used:g}.", hint="Leave it out.")
     if row.kind != "holdout":
         raise ConflictError(f"Experiment {row.key!r} has shares of its own; a treatment_rate belongs to holdouts.")
     free = row.status == "draft" and row.allocation_json is None and not has_assignments(session, row.id)
@@ -154,6 +176,11 @@ def counted(found: StoredGroups) -> dict[str, Any]:
     }
 
 
+def strata_of(session: Session, row: Experiment) -> Mapping[str, Mapping[str, int]] | None:
+    """All profiles by stratum and group; None where they are not assigned within strata."""
+    return groups_by_stratum(session, row.id) if is_by_list(stored_spec(row)) else None
+
+
 def look_up(session: Session, row: Experiment, profile_id: str, *, actor: Actor, now: dt.datetime) -> dict[str, Any]:
     """The stored group of a profile; where there is none, its group from this moment on (HO-24).
 
@@ -162,7 +189,9 @@ def look_up(session: Session, row: Experiment, profile_id: str, *, actor: Actor,
     """
     reason = None
     found = find_assignment(session, row.id, profile_id)
-    if found is None:
+    if found is None and is_by_list(stored_spec(row)):
+        reason = NOT_LISTED
+    elif found is None:
         request = Request(assigned_at=now, source="lookup")
         reason = next(iter(assign_units(session, row, [profile_id], request, actor=actor, now=now).left_out), None)
         found = find_assignment(session, row.id, profile_id)

@@ -18,10 +18,11 @@ router = APIRouter(prefix="/experiments/{experiment}", tags=["assignments"])
 
 @router.post("/assign", response_model=AssignOut)
 def assign_profiles(db: DbWrite, actor: AsDeveloper, now: Now, experiment: str, body: AssignRequest) -> AssignOut:
-    """Assign profiles: deterministic, stored once (HO-05)."""
+    """Assign profiles: deterministic, stored once (HO-05); as one list where the experiment assigns in blocks (HO-42)."""
     row = get_experiment(db, experiment, for_update=True)
     asked = assign.Request(treatment_rate=body.treatment_rate, assigned_at=body.assigned_at, force_reassign=body.force_reassign)
-    return AssignOut.model_validate(assign.counted(assign.assign_units(db, row, body.profile_ids, asked, actor=actor, now=now)))
+    found = assign.assign_units(db, row, body.profile_ids, asked, actor=actor, now=now)
+    return AssignOut.model_validate({**assign.counted(found), "strata": assign.strata_of(db, row)})
 
 
 @router.post(

@@ -36,6 +36,8 @@ class AssignOut(BaseModel):
     moved: int
     excluded: dict[str, int]
     """Profiles without a group, by reason."""
+    strata: dict[str, dict[str, int]] | None
+    """All profiles of the experiment by stratum and group, where it assigns in stratified blocks."""
 
 
 class BadLine(BaseModel):
@@ -69,7 +71,7 @@ class AssignmentOut(BaseModel):
     group: str | None
     assigned_at: Time | None
     source: str | None
-    reason: Literal["holdout", "exclusion_group", "traffic"] | None = None
+    reason: Literal["holdout", "exclusion_group", "traffic", "not_listed"] | None = None
 
 
 class AssignmentList(BaseModel):

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from fairtrial.errors import UsageError
 from fairtrial.service.access.roles import Actor
-from fairtrial.service.assignments.assign import Request, counted, place_units
+from fairtrial.service.assignments.assign import Request, counted, place_units, strata_of
 from fairtrial.service.assignments.files import SHOWN, FileForm, form_of, read_profiles
 from fairtrial.service.experiments.lifecycle import get_experiment
 from fairtrial.service.state import ServiceState
@@ -59,8 +59,9 @@ def _assign(
     with closing(read_profiles(file, form, _left_out)) as profiles, state.database.writing() as session:
         row = get_experiment(session, reference, for_update=True)
         found = place_units(session, row, profiles, asked, actor=actor, now=now)
+        strata = strata_of(session, row)
     shown = [{"line": line, "reason": reason} for line, reason in bad[:SHOWN]]
-    return {**counted(found), "lines": lines, "bad": len(bad), "bad_lines": shown}
+    return {**counted(found), "strata": strata, "lines": lines, "bad": len(bad), "bad_lines": shown}
 
 
 def _left_out(line: int, reason: str) -> None:

@@ -105,6 +105,8 @@ def holdout_spec(asked: ExperimentCreate, key: str) -> ExperimentSpec:
         ],
         "plan": plan,
     }
+    if asked.strata:
+        raw["assignment"] = {"method": asked.assignment_method, "strata": asked.strata}
     if asked.start_at is not None:
         raw["schedule"] = {"start": asked.start_at, "end": asked.end_at}
     return parse_spec(raw)

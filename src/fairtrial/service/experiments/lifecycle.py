@@ -76,6 +76,7 @@ def create_holdout(session: Session, asked: ExperimentCreate, *, actor: Actor, n
                 "setup_source",
                 "assignment_unit",
                 "assignment_method",
+                "strata",
                 "baseline_rate_estimate",
                 "min_runtime_days",
                 "exclusion_window_days",

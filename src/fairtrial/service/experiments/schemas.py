@@ -61,7 +61,10 @@ class ExperimentCreate(Body, PlanInputs):
     guardrails: dict[str, Any] | None = None
     setup_source: Text | None = None
     assignment_unit: Text = "profile"
-    assignment_method: Literal["hash"] = "hash"
+    assignment_method: Literal["hash", "stratified_blocks"] = "hash"
+    """`stratified_blocks`: whole lists, within `strata`, so that each of them holds both groups in their shares."""
+    strata: Annotated[list[Text], Field(max_length=8)] = []
+    """Attributes of profiles that make the strata of stratified blocks."""
     min_runtime_days: Annotated[int, Field(ge=1, le=3650)] | None = None
     exclusion_window_days: Annotated[int, Field(ge=0, le=3650)] | None = None
     stop_rule: Literal["fixed_horizon", "always_valid", "group_sequential", "hybrid", "bayesian"] = "fixed_horizon"
@@ -76,6 +79,8 @@ class ExperimentCreate(Body, PlanInputs):
             raise ValueError(f"end_at must come after start_at, got {iso(self.start_at)} and {iso(self.end_at)}")
         if self.key is not None and self.key.isdecimal():
             raise ValueError(f"key must not be all digits, got {self.key!r}: those are ids")
+        if bool(self.strata) != (self.assignment_method == "stratified_blocks"):
+            raise ValueError(f"strata belong to stratified_blocks, got {self.strata} with assignment_method {self.assignment_method}")
         if self.power <= self.alpha:
             raise ValueError(f"power must lie between alpha and 1, got {self.power:g} with alpha {self.alpha:g}")
         if self.mde_target is not None and self.mde_target == 0:

@@ -25,6 +25,7 @@ from fairtrial.assignment import Routing
 from fairtrial.assignment.hashing import HASH_SPACE
 from fairtrial.spec.eligibility import EligibilitySpec, is_eligible
 from fairtrial.spec.experiment import ExperimentSpec
+from fairtrial.storage.assignments import NOT_LISTED
 
 Reason = Literal["SPLIT", "TARGETING_MATCH", "DEFAULT", "STATIC", "DISABLED"]
 """Why a unit gets what it gets, in OpenFeature's words."""
@@ -33,7 +34,7 @@ NOT_ELIGIBLE = "not_eligible"
 NO_VARIANT = ""
 """The variant of a unit that is in no arm."""
 
-OUTSIDE = ("holdout", "exclusion_group", "traffic", NOT_ELIGIBLE)
+OUTSIDE = ("holdout", "exclusion_group", "traffic", NOT_LISTED, NOT_ELIGIBLE)
 """Why a unit of a running experiment is in no arm."""
 
 Draw = Callable[[str], tuple[str | None, str]]
@@ -146,6 +147,11 @@ class Source:
     forced: Mapping[str, str]
     stored: Mapping[str, str]
 
+    @property
+    def by_list(self) -> bool:
+        """Whether units are assigned by lists, so that one whose group is not stored is in no arm."""
+        return self.spec.assignment is not None and self.spec.assignment.by_list
+
 
 def make_flag(source: Source) -> Flag:
     """The flag of an experiment, its answers ready."""
@@ -172,7 +178,7 @@ def make_flag(source: Source) -> Flag:
         environment=source.environment,
         logs=source.logs,
         always=answer("DISABLED") if not runs else None,
-        draw=_drawn_by(source.routing),
+        draw=_drawn_by(source.routing, by_list=source.by_list),
         eligibility=spec.eligibility,
         answers={arm: answer("STATIC" if arm == only else "SPLIT", arm=arm) for arm in values},
         outsiders={reason: answer("DEFAULT", outside=reason) for reason in OUTSIDE},
@@ -188,10 +194,13 @@ def arm_values(spec: ExperimentSpec) -> dict[str, Any]:
     return {arm.key: arm.value for arm in spec.arms}
 
 
-def _drawn_by(routing: Routing | None) -> Draw:
+def _drawn_by(routing: Routing | None, *, by_list: bool) -> Draw:
     """The shortest way through a routing: most experiments have no gate."""
     if routing is None:
         return lambda unit: (None, "traffic")  # noqa: ARG005 - never asked: the flag is disabled
+    if by_list:
+        outside = routing.gate.outside
+        return lambda unit: (None, outside(unit) or NOT_LISTED)
     if routing.gate.holdout is None and not routing.gate.places:
         decide = routing.allocation.decide
         return lambda unit: (decide(unit), "traffic")
@@ -207,7 +216,7 @@ def _drawn_by(routing: Routing | None) -> Draw:
 def _only_arm(source: Source) -> str | None:
     """The arm that everybody is in, if it is so."""
     routing = source.routing
-    if routing is None or source.spec.eligibility is not None or source.stored:
+    if routing is None or source.spec.eligibility is not None or source.stored or source.by_list:
         return None
     if routing.gate.holdout is not None or routing.gate.places or routing.allocation.traffic != HASH_SPACE:
         return None

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from fairtrial.service.bodies import Body, Document, Text, Time
 
-OutsideOf = Literal["holdout", "exclusion_group", "traffic", "not_eligible"]
+OutsideOf = Literal["holdout", "exclusion_group", "traffic", "not_listed", "not_eligible"]
 ReasonOf = Literal["SPLIT", "TARGETING_MATCH", "DEFAULT", "STATIC", "DISABLED"]
 
 

@@ -119,7 +119,7 @@ class AssignmentWriter:
         return stored
 
     def _store(self, experiment: int, batch: _Batch) -> int:
-        units = ((unit, arm, None) for unit, arm in batch.arms.items())
+        units = ((unit, arm, None, None) for unit, arm in batch.arms.items())
         with self._database.writing() as session:
             found = store_assignments(session, experiment, units, assigned_at=batch.since, source=SOURCE)
             if found.new:

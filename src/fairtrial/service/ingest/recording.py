@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from fairtrial.assignment import Routing
 from fairtrial.errors import ConflictError, FairtrialError
 from fairtrial.service.access.roles import Actor
+from fairtrial.service.assignments.blocks import is_by_list
 from fairtrial.service.audit import record_change
 from fairtrial.service.experiments.routing import ensure_routing, stored_spec
 from fairtrial.service.problems import NotFoundError
@@ -154,7 +155,8 @@ def _exposures(session: Session, row: Experiment, batches: Mapping[int, Exposure
         return
     control = stored_spec(row).control
     parts = store_rows(session, ExperimentExposure, row.id, [batch.rows for batch in batches.values()])
-    routing = ensure_routing(session, row) if any(part.unassigned for part in parts) else None
+    by_list = is_by_list(stored_spec(row))  # whoever is on no list has no group, exposed or not
+    routing = ensure_routing(session, row) if any(part.unassigned for part in parts) and not by_list else None
     fresh: dict[str, str | None] = {}
     for (place, batch), part in zip(batches.items(), parts, strict=True):
         arms = {} if routing is None else _assign_lazily(session, row, routing, part, batch, fresh)
@@ -162,7 +164,7 @@ def _exposures(session: Session, row: Experiment, batches: Mapping[int, Exposure
             "recorded": part.new,
             "duplicates": len(batch.rows) - part.new,
             "lazy_assigned": len(arms),
-            "control_exposures": part.by_group.get(control, 0) + sum(fresh[profile] == control for profile in part.unassigned),
+            "control_exposures": part.by_group.get(control, 0) + sum(fresh.get(profile) == control for profile in part.unassigned),
         }
 
 

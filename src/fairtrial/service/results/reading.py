@@ -21,6 +21,7 @@ from fairtrial.evaluation.earlier import earlier_look
 from fairtrial.service.experiments.holdout import CONVERTED, VALUE, conversion_window_days
 from fairtrial.service.experiments.routing import stored_spec
 from fairtrial.service.results.segments import count_segments, plain_stats
+from fairtrial.service.results.strata import Strata, count_strata, with_strata
 from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.spec.metric import covariates_of
 from fairtrial.stats.moments import CoMoments
@@ -48,6 +49,7 @@ class Counted:
         window: When its outcomes count.
         counts: Units and outcomes by arm.
         covariates: By column that a metric is adjusted for, its mean and sums; None where no profile has a value.
+        strata: The arms by stratum, where they were assigned within strata.
     """
 
     row: Experiment
@@ -55,6 +57,7 @@ class Counted:
     window: Window
     counts: HoldoutCounts
     covariates: Mapping[str, tuple[float, Mapping[str, CovariateSums]] | None] = field(default_factory=dict[str, Any])
+    strata: Strata | None = None
 
     @property
     def control(self) -> ArmCounts:
@@ -90,14 +93,16 @@ def count(session: Session, row: Experiment, *, until: dt.datetime | None = None
             f"The outcomes of experiment {row.key!r} give the metrics {CONVERTED!r} and {VALUE!r}, its spec has others.",
             hint="Analyse it from its own data: fairtrial analyze SPEC.",
         )
+    arms = tuple(arm.key for arm in spec.arms)
     columns = {key: column for key in (CONVERTED, VALUE) if (column := _covariate(spec, key)) is not None}
     window = window_of(row, until=until)
     return Counted(
         row=row,
         spec=spec,
         window=window,
-        counts=count_holdout(session, window, tuple(arm.key for arm in spec.arms)),
+        counts=count_holdout(session, window, arms),
         covariates={column: sum_covariate(session, window, column) for column in sorted({*columns.values()})},
+        strata=count_strata(session, window, arms) if spec.assignment is not None and spec.assignment.by_list else None,
     )
 
 
@@ -121,10 +126,13 @@ def _covariate(spec: ExperimentSpec, key: str) -> str | None:
 def as_reading(counted: Counted) -> Reading:
     """The counts as arm statistics."""
     arms = {key: _arm_stats(counted, key, arm) for key, arm in counted.counts.arms.items()}
+    notes: list[str] = []
+    if counted.strata is not None:
+        arms = with_strata(arms, counted.strata, (CONVERTED, VALUE))
+        notes.append(_told(counted.strata, counted.spec))
     left = counted.counts.left_out
     totals = {key: [arm.n, arm.converters] for key, arm in counted.counts.arms.items()}
     backfilled = sum(arm.backfilled for arm in counted.counts.arms.values())
-    notes: list[str] = []
     if left.lazy_assigned:
         notes.append(f"{left.lazy_assigned} profiles were assigned by an exposure alone and are left out: one group only is ever exposed.")
     if backfilled:
@@ -144,6 +152,14 @@ def as_reading(counted: Counted) -> Reading:
             notes=tuple(notes),
         ),
     )
+
+
+def _told(strata: Strata, spec: ExperimentSpec) -> str:
+    columns = "" if spec.assignment is None else f" of {', '.join(spec.assignment.strata)}"
+    joined = f"; {strata.merged} thin ones were joined to others" if strata.merged else ""
+    if len(strata.cells) < 2:
+        return f"The arms have too few units in the strata{columns} to be compared within them{joined}."
+    return f"The arms were compared within {len(strata.cells)} strata{columns}{joined}."
 
 
 def _arm_stats(counted: Counted, key: str, arm: ArmCounts) -> ArmStats:

@@ -36,10 +36,23 @@ def check_segments(segments: SegmentsSpec | None) -> None:
     Raises:
         UsageError: A column is an amount, or its name has a double quote.
     """
-    for column in () if segments is None else segments.columns:
+    check_attributes(() if segments is None else segments.columns, "segment")
+
+
+def check_attributes(columns: Sequence[str], what: str) -> None:
+    """Refuse columns that no attribute can be.
+
+    Args:
+        columns: Their names.
+        what: What they are to be.
+
+    Raises:
+        UsageError: A column is an amount, or its name has a double quote.
+    """
+    for column in columns:
         if column in NUMBERS or '"' in column:
             raise UsageError(
-                f"A segment of the service is an attribute of profiles, {column!r} is none.",
+                f"A {what} of the service is an attribute of profiles, {column!r} is none.",
                 hint=f"Store it in classes, as an attribute: {column}_class." if column in NUMBERS else "Rename the attribute.",
             )
 
@@ -87,12 +100,13 @@ def _level(
     adjusted = {metric.key: ADJUSTED for metric in spec.metrics if covariates_of(metric)}
     arms: dict[str, ArmStats] = {}
     for arm in spec.arms:
-        stats = plain_stats(_together([part[arm.key] for part in parts if arm.key in part]), ("converted", "value"))
+        stats = plain_stats(together([part[arm.key] for part in parts if arm.key in part]), ("converted", "value"))
         arms[arm.key] = replace(stats, outcomes={**stats.outcomes, **adjusted})
     return LevelStats(name=name, kind=kind, arms=arms, pooled=len(parts))
 
 
-def _together(parts: Sequence[ArmCounts]) -> ArmCounts:
+def together(parts: Sequence[ArmCounts]) -> ArmCounts:
+    """Several arms' counts as one."""
     whole = ArmCounts()
     for part in parts:
         value = part.value if whole.value is None or part.value is None else whole.value + part.value

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from fairtrial.errors import ConflictError, UsageError
 from fairtrial.service.access.roles import Actor
+from fairtrial.service.assignments.blocks import check_blocks, is_by_list
 from fairtrial.service.audit import record_change
 from fairtrial.service.experiments.holdout import CONTROL, TREATMENT
 from fairtrial.service.experiments.lifecycle import described, get_experiment, renew_spec, store_new
@@ -59,7 +60,7 @@ def create_from_spec(session: Session, asked: SpecCreate, *, actor: Actor, now: 
         setup_json={
             "setup_source": "spec",
             "assignment_unit": "profile",
-            "assignment_method": "hash",
+            "assignment_method": "hash" if spec.assignment is None else spec.assignment.method,
             "alpha": spec.plan.alpha,
             "power": spec.plan.power,
             "min_runtime_days": spec.plan.min_days,
@@ -114,11 +115,7 @@ def _checked(raw: Mapping[str, Any]) -> ExperimentSpec:
             f"The service assigns experiments of kind {', '.join(RANDOMISED)}, got {spec.kind!r}, where nobody is randomised.",
             hint="Analyse it from its data: fairtrial analyze SPEC.",
         )
-    if spec.assignment is not None and spec.assignment.method != "hash":
-        raise UsageError(
-            f"The service assigns each unit by its hash when it comes; {spec.key!r} asks for {spec.assignment.method}.",
-            hint="Assign the list: fairtrial assign SPEC UNITS --out FILE, and analyse from the data.",
-        )
+    check_blocks(spec)
     types = {_type_of(arm.value) for arm in spec.arms}
     if len(types) > 1:
         raise UsageError(
@@ -163,6 +160,8 @@ def _change_ranges(row: Experiment, old: ExperimentSpec, new: ExperimentSpec, *,
         return
     if new.shares is None:
         raise ConflictError(f"Units of experiment {row.key!r} are assigned by fixed shares; they stay fixed.")
+    if is_by_list(old):
+        raise ConflictError(f"Experiment {row.key!r} assigns in blocks of its shares; they stay as they are.", hint="Duplicate it.")
     gone = [arm for arm in routing.allocation.arms if arm not in new.shares]
     if gone:
         raise ConflictError(f"Units may be in the arms {gone} already.", hint="Keep an arm with the share 0 to close it.")

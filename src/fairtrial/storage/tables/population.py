@@ -91,6 +91,8 @@ class ExperimentAssignment(Base):
     source: Mapped[str] = mapped_column(default="assign")
     """`assign`, `lookup`, `auto` or `upload`; `exposure`: hashed when an unassigned profile was exposed, which
     keeps it out of the intention-to-treat population."""
+    stratum: Mapped[str | None]
+    """Within which it was assigned; NULL where units are assigned each by itself."""
 
 
 class ExperimentExposure(Base):
