@@ -206,5 +206,13 @@ def test_an_arm_named_by_a_number_is_called_an_arm():
     assert headline(decision("ROLLBACK", "harm"), "3", "sales", guarded=False) == "Take arm 3 off now: it makes sales worse."
 
 
+def test_a_plan_of_non_inferiority_does_not_speak_of_an_improvement():
+    undecided = decision("NO_LAUNCH", "inconclusive")
+    assert "an improvement is not shown" in headline(undecided, "3", "sales", guarded=False)
+    said = headline(undecided, "3", "sales", guarded=False, objective="non_inferiority")
+    assert "not worse by more than the margin is not shown" in said
+    assert "improvement" not in said
+
+
 def test_an_unknown_reason_still_has_a_headline():
     assert headline(decision("NO_LAUNCH", "something_new"), "b", "m", guarded=False) == "Do not launch b on this evidence."

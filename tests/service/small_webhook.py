@@ -53,8 +53,9 @@ def webhook():
                 state.before_answer()
             try:
                 self.send_response(500 if failing else 200)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", "2")
                 self.end_headers()
+                self.wfile.write(b"ok")  # as Slack's webhooks do
             except OSError:
                 pass
 

@@ -14,6 +14,7 @@ import time
 import pytest
 from pydantic import SecretStr
 from running_service import MARCH, SetClock, service_on
+from small_smtp import mailbox
 from small_webhook import webhook
 
 from fairtrial.errors import UsageError
@@ -90,6 +91,43 @@ def test_a_server_that_fails_twice_gets_it_at_the_third_time_once(database, hook
     assert postman(database, hook, clock).deliver().delivered == 0
     assert (len(hook.got), len(hook.taken)) == (3, 1)
     assert (only(database).attempts, only(database).last_error) == (3, None)
+
+
+def test_a_letter_comes_by_smtp_once_after_the_server_refused_it(database, clock):
+    """E-mail by a real conversation: the mail server says 451 once, and takes it at the next attempt."""
+    tell(database, notice())
+    with mailbox() as box:
+        box.refuse = 1
+        carrier = Postman(database, AppriseSender({"ops": SecretStr(box.address)}), clock, rng=random.Random(1))
+        assert carrier.deliver().delivered == 0
+        assert "lab.example" not in only(database).last_error
+        clock.move(hours=1)
+        assert carrier.deliver().delivered == 1
+        clock.move(hours=1)
+        assert carrier.deliver().delivered == 0
+    (letter,) = box.letters
+    assert box.to == [["ops@lab.example"]]
+    assert letter["Subject"] == "fairtrial: error"
+    assert "fairtrial@lab.example" in letter["From"]
+    assert "message 1 ü 用户" in letter.get_body(("plain",)).get_content()
+
+
+def test_slack_gets_the_message_in_the_form_of_its_webhooks(database, clock, hook, monkeypatch):
+    """Apprise's plug-in of Slack sends what it would send, to a server of this machine in the place of Slack's."""
+    monkeypatch.setattr("apprise.plugins.slack.NotifySlack.webhook_url", f"http://127.0.0.1:{hook.port}/services")
+    tell(database, notice())
+    tokens = "T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
+    carrier = Postman(database, AppriseSender({"ops": SecretStr(f"slack://{tokens}/#ops")}), clock, rng=random.Random(1))
+    hook.fail = 1
+    assert carrier.deliver().delivered == 0
+    assert "500" in only(database).last_error
+    assert "TIiaj" not in only(database).last_error
+    clock.move(hours=1)
+    assert carrier.deliver().delivered == 1
+    (told,) = hook.taken
+    assert told["channel"] == "#ops"
+    assert "message 1 ü 用户" in str(told)
+    assert "fairtrial: error" in str(told)
 
 
 def test_attempts_end(database, hook, clock):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -13,6 +14,8 @@ from fairtrial.spec.experiment import ExperimentSpec
 from fairtrial.stats.result import Unavailable
 
 SECONDS_A_DAY = 86_400.0
+CHANCE = 3.29
+"""Standard deviations by which an arm may fall short of its share of a declared total; beyond, 1 in 2,000, a ratio is no chance."""
 
 
 def plan_status(
@@ -45,7 +48,7 @@ def plan_status(
     days = days_run(spec, as_of)
     min_days_met = spec.plan.min_days is None or (days is not None and days >= spec.plan.min_days)
     max_days_reached = spec.plan.max_days is not None and days is not None and days >= spec.plan.max_days
-    enough = planned is None or all(units[arm] >= n for arm, n in planned.items())
+    enough = planned is None or _has_enough(spec, planned, units)
     if look is not None:
         complete = look.final
     elif planned is None and _may_go_on(spec):
@@ -75,6 +78,15 @@ def plan_status(
         **declared_of(spec.plan),
     )
     return status, planned
+
+
+def _has_enough(spec: ExperimentSpec, planned: Mapping[str, int], units: Mapping[str, int]) -> bool:
+    """Whether the planned units came: every arm's; of a declared total the whole, each arm short of its share by chance at most."""
+    total, shares = spec.plan.sample_size, spec.shares
+    if total is None or shares is None:
+        return all(units[arm] >= n for arm, n in planned.items())
+    slack = {arm: CHANCE * math.sqrt(total * share * (1.0 - share)) for arm, share in shares.items()}
+    return sum(units[arm] for arm in planned) >= sum(planned.values()) and all(units[arm] >= n - slack[arm] for arm, n in planned.items())
 
 
 def planned_units(spec: ExperimentSpec) -> tuple[dict[str, int] | None, Literal["sample_size", "power", "none"], str]:
@@ -125,6 +137,8 @@ def _reason(
         end = "so the data is read as complete" if complete else "so the run has no planned end"
         return f"{why} No size was planned, {end}."
     if complete:
+        if any(units[arm] < n for arm, n in planned.items()):
+            return f"The planned {sum(planned.values()):,} units came, each arm its share but for chance."
         return f"Every arm has its planned size ({sum(planned.values()):,} in total)."
     short = [f"{arm!r} has {units[arm]:,} of {n:,}" for arm, n in planned.items() if units[arm] < n]
     return f"Units are still missing: {', '.join(short)}."

@@ -54,6 +54,10 @@ HEADLINES: Mapping[tuple[str, str], str] = {
     ("EXTEND_TEST", "guardrail_unavailable"): "Keep the experiment running: a guardrail could not be measured.",
     ("NO_LAUNCH", ""): "Do not launch {t} on this evidence.",
     ("NO_LAUNCH", "inconclusive"): "Do not launch {t} on this evidence: an improvement is not shown, nor is it ruled out.",
+    (
+        "NO_LAUNCH",
+        "may_be_worse",
+    ): "Do not launch {t} on this evidence: that it is not worse by more than the margin is not shown, nor ruled out.",
     ("NO_LAUNCH", "futile"): "Do not launch {t}: an improvement large enough to matter is ruled out.",
     ("NO_LAUNCH", "harm"): "Do not launch {t}: it makes {m} worse.",
     ("NO_LAUNCH", "guardrail"): "Do not launch {t}: it harms a guardrail.",
@@ -62,6 +66,9 @@ HEADLINES: Mapping[tuple[str, str], str] = {
     ("ROLLBACK", "harm"): "Take {t} off now: it makes {m} worse.",
     ("ROLLBACK", "guardrail"): "Take {t} off now: it harms a guardrail.",
 }
+
+WITHIN_A_MARGIN: Mapping[tuple[str, str], str] = {("NO_LAUNCH", "inconclusive"): "may_be_worse"}
+"""What is said where the plan was to show that a loss stays within a margin."""
 
 BELIEVED_HEADLINES: Mapping[tuple[str, str], str] = {
     ("LAUNCH", "practical"): "Launch {t}: very probably an improvement, and estimated large enough to matter.",
@@ -206,7 +213,9 @@ def headline(
     if decision.verdict is None:
         return "No verdict yet: there is too little data."
     variant = decision.reason if guarded or decision.verdict != "STRONG_LAUNCH" else "unguarded"
-    key = (decision.verdict, "not_worse" if decision.verdict == "LAUNCH" and objective == "non_inferiority" else variant)
+    if objective == "non_inferiority":
+        variant = WITHIN_A_MARGIN.get((decision.verdict, variant), "not_worse" if decision.verdict == "LAUNCH" else variant)
+    key = (decision.verdict, variant)
     template = (BELIEVED_HEADLINES.get(key) if believed else None) or HEADLINES.get(key) or HEADLINES[decision.verdict, ""]
     return template.format(t=arm_name(treatment), m=clean(metric))
 
