@@ -87,6 +87,10 @@ def test_a_folder_holds_every_form_of_one_result(shop, capsys):
     assert float(rows[0]["effect"]) == effect
     assert json.loads((folder / "dashboard.json").read_text())[0]["effect"] == pytest.approx(effect, rel=1e-14)
     assert {row["verdict"] for row in rows} == {made["recommendation"]["decision"]} == {card["decision"]["verdict"]}
+    page = (folder / "report.html").read_text()
+    for name, shown in (("distributions", True), ("primary_comparison", True), ("effect_size_ci", False)):
+        drawn = (folder / "charts" / f"{name}.svg").read_text().strip()
+        assert (drawn in page) is shown, name
     for chart in (folder / "charts").iterdir():
         assert ET.fromstring(chart.read_text()).tag.endswith("svg")
     assert card["decision"]["verdict"].replace("_", " ") in (folder / "report.md").read_text()
@@ -96,6 +100,10 @@ def test_earlier_looks_are_drawn(shop):
     assert run("analyze", "checkout.yaml", "--scorecard", "first.json") == 0
     assert run("analyze", "checkout.yaml", "--previous", "first.json", "--report-dir", "out") == 0
     assert "look 2" in (shop / "out" / "charts" / "cumulative_effect.svg").read_text()
+    assert run("analyze", "checkout.yaml", "--previous", "first.json", "--complete", "--report", "page.html") == 0
+    assert "look 2" in (shop / "page.html").read_text()
+    assert run("analyze", "checkout.yaml", "--previous", "first.json", "--report", "plain.html") == 0
+    assert 'class="charts"' not in (shop / "plain.html").read_text()
 
 
 def test_a_folder_that_cannot_be_made_is_refused(shop, capsys):

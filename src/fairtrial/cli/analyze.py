@@ -13,7 +13,7 @@ import typer
 from fairtrial.analysis import QuickAnalysis, analyze_spec, quick_analysis
 from fairtrial.analysis.quick import end_of_day, store
 from fairtrial.analysis.run import WAREHOUSE
-from fairtrial.cli.complete import print_complete, write_folder
+from fairtrial.cli.complete import print_complete, report_charts, write_folder
 from fairtrial.cli.files import check_outputs, read_look, write_bytes, write_text
 from fairtrial.cli.options import Catalog, Experiment, Json, Target
 from fairtrial.cli.output import out, print_data, say, steps
@@ -97,7 +97,8 @@ def analyze(
         write_text(scorecard, card.to_json() + "\n")
         say("Scorecard:", str(scorecard))
     if report is not None:
-        write_bytes(report, render_pdf(card) if report.suffix.lower() == ".pdf" else render_html(card).encode())
+        page = render_pdf(card) if report.suffix.lower() == ".pdf" else render_html(card, charts=report_charts(made, earlier)).encode()
+        write_bytes(report, page)
         say("Report:", str(report))
     return exit_code(card)
 

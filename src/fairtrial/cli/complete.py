@@ -43,6 +43,11 @@ def print_complete(made: QuickAnalysis, console: Console) -> None:
     )
 
 
+def report_charts(made: QuickAnalysis | None, earlier: Sequence[Path]) -> list[str]:
+    """The charts that a report shows beside its own plot of every metric's interval; none without a complete analysis."""
+    return [] if made is None else _beside(charts(made, _read(earlier)))
+
+
 def write_folder(made: QuickAnalysis, folder: Path, earlier: Sequence[Path]) -> list[str]:
     """Write every form of the result into a folder, which is made where it is missing.
 
@@ -57,7 +62,7 @@ def write_folder(made: QuickAnalysis, folder: Path, earlier: Sequence[Path]) -> 
     Raises:
         UsageError: The folder cannot be made or written.
     """
-    files = _files(made, [msgspec.json.decode(path.read_bytes()) for path in earlier])
+    files = _files(made, _read(earlier))
     try:
         (folder / "charts").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -67,8 +72,17 @@ def write_folder(made: QuickAnalysis, folder: Path, earlier: Sequence[Path]) -> 
     return list(files)
 
 
+def _read(earlier: Sequence[Path]) -> list[Mapping[str, Any]]:
+    return [msgspec.json.decode(path.read_bytes()) for path in earlier]
+
+
+def _beside(drawn: Mapping[str, str]) -> list[str]:
+    return [chart for name, chart in drawn.items() if name != "effect_size_ci"]
+
+
 def _files(made: QuickAnalysis, earlier: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     card = made.scorecard
+    drawn = charts(made, earlier)
     summary = executive_summary(card, made.quality)
     frame = card.to_frame()
     rows = json.loads(frame.to_json(orient="records", double_precision=15))
@@ -80,7 +94,7 @@ def _files(made: QuickAnalysis, earlier: Sequence[Mapping[str, Any]]) -> dict[st
         "state": card.decision.state,
     }
     return {
-        "report.html": render_html(card),
+        "report.html": render_html(card, charts=_beside(drawn)),
         "report.md": render_markdown(card),
         "executive_summary.html": executive_page(summary, card),
         "executive_summary.md": executive_markdown(summary),
@@ -88,7 +102,7 @@ def _files(made: QuickAnalysis, earlier: Sequence[Mapping[str, Any]]) -> dict[st
         "analysis.json": made.to_json() + "\n",
         "dashboard.csv": frame.assign(**head).to_csv(index=False),
         "dashboard.json": json.dumps([{**head, **row} for row in rows], indent=2, ensure_ascii=False) + "\n",
-        **{f"charts/{name}.svg": chart for name, chart in charts(made, earlier).items()},
+        **{f"charts/{name}.svg": chart for name, chart in drawn.items()},
     }
 
 

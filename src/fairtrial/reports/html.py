@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 
 import jinja2
 from markupsafe import Markup, escape
@@ -18,19 +19,21 @@ from fairtrial.reports.view_models import ScorecardView
 from fairtrial.reports.views import UNTRUSTED, view
 
 
-def render_html(scorecard: Scorecard) -> str:
+def render_html(scorecard: Scorecard, *, charts: Sequence[str] = ()) -> str:
     """The report page.
 
     Args:
         scorecard: The result to show.
+        charts: SVG elements of `reports.charts` to be shown on it, in order.
 
     Returns:
         One self-contained HTML document, UTF-8 when written to a file.
     """
     shown = view(scorecard)
     css = stylesheet("forest.css") + stylesheet("report.css")
-    page = environment().get_template("report.html.j2").render(v=shown, css=css, untrusted=UNTRUSTED, letters=method_letters(shown))
-    return squeeze(page)
+    drawn = [Markup(chart) for chart in charts]  # noqa: S704 - our own SVG, its texts escaped
+    page = environment().get_template("report.html.j2")
+    return squeeze(page.render(v=shown, css=css, untrusted=UNTRUSTED, letters=method_letters(shown), charts=drawn))
 
 
 @functools.cache
