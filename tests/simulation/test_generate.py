@@ -1,10 +1,13 @@
 """Made-up data: the real assignment, planted effects, declared columns, equal seeds (XC-48)."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fairtrial import analyze_spec
 from fairtrial.assignment import Allocation
 from fairtrial.errors import UsageError
 from fairtrial.evaluation.status import planned_units
@@ -201,18 +204,19 @@ def test_what_the_plan_does_not_say_is_listed():
             "as a mean and as a proportion",
         ),
         (
-            {
-                "metrics": [{"key": "x", "kind": "mean", "test": "paired_t"}],
-                "data": {"source": "x.csv", "pair": "p"},
-                "arms": ["control", "b"],
-            },
-            "No pairs",
+            {"data": {"shape": "aggregates", "source": "x.csv", "columns": {"other": {"successes": "s"}}}},
+            "columns of every metric",
         ),
         (
-            {"data": {"shape": "aggregates", "source": "x.csv", "columns": {"bought": {"successes": "s"}}}},
-            "ready aggregates",
+            {
+                "kind": "factorial",
+                "arms": None,
+                "factors": {"colour": ["red", "green"], "price": ["low", "high"]},
+                "data": {"shape": "logs", "source": "x.duckdb", "assignments": {"table": "a"}, "facts": {"f": {"table": "f"}}},
+                "metrics": [{"key": "bought", "kind": "proportion", "column": {"fact": "f"}, "role": "primary"}],
+            },
+            "No logs are generated of factorial",
         ),
-        ({"kind": "factorial", "arms": None, "factors": {"colour": ["red", "green"], "price": ["low", "high"]}}, "kind is 'factorial'"),
     ],
 )
 def test_what_cannot_be_generated_is_refused(changes, says):
@@ -245,3 +249,100 @@ def test_what_cannot_be_generated_is_refused(changes, says):
 def test_a_recipe_keeps_to_its_ranges(wrong):
     with pytest.raises(UsageError, match="must"):
         Recipe(**{"seed": 1, **wrong})
+
+
+def analysed(tmp_path, raw, **recipe):
+    """The scorecard of made-up data that went through a file, and what was made."""
+    path = tmp_path / "made.parquet"
+    spec = parse_spec({**raw, "data": {**raw["data"], "source": str(path)}})
+    made = generate_data(spec, Recipe(**{"seed": 5, **recipe}))
+    (columns,) = made.tables.values()
+    pq.write_table(pa.table(columns), path)
+    return analyze_spec(spec), made
+
+
+def test_a_factorial_has_the_effect_of_each_factor_and_no_interaction(tmp_path):
+    """XC-48: cells by the hash, a column a factor, additive effects that the analysis finds."""
+    raw = {
+        "key": "page",
+        "kind": "factorial",
+        "factors": {"colour": ["red", "green"], "price": ["low", "high"]},
+        "metrics": [{"key": "spend", "kind": "mean", "role": "primary"}],
+        "plan": {"sample_size": N, "baseline": 10.0, "baseline_sd": 6.0, "mde": 0.05},
+        "data": {"unit": "unit", "factors": {"colour": "c", "price": "p"}},
+    }
+    card, made = analysed(tmp_path, raw, units=N)
+    columns = made.tables["units"]
+    assert "arm" not in columns
+    assert {(a, b) for a, b in zip(columns["c"], columns["p"], strict=True)} == {(a, b) for a in ("red", "green") for b in ("low", "high")}
+    found = {tuple(effect.factors): effect for effect in card.factorial.effects if not effect.at}
+    assert len(found) == 3
+    for name, estimate in found.items():
+        planted = 0.5 if len(name) == 1 else 0.0
+        assert abs(estimate.effect - planted) < FIVE_SIGMA * estimate.std_error, name
+    assert any("do not change each other" in sentence for sentence in made.assumed)
+
+
+@pytest.mark.parametrize(
+    ("metric", "plan"),
+    [
+        ({"kind": "mean", "test": "paired_t"}, {"baseline": 10.0, "baseline_sd": 6.0, "mde": 0.05}),
+        ({"kind": "proportion", "test": "mcnemar"}, {"baseline": 0.3, "mde": 0.1}),
+    ],
+)
+def test_pairs_are_alike_as_asked_and_the_paired_test_finds_the_effect(tmp_path, metric, plan):
+    raw = {
+        "key": "stores",
+        "arms": ["control", "new"],
+        "metrics": [{"key": "y", **metric, "role": "primary"}],
+        "plan": {"sample_size": 20_000, **plan},
+        "data": {"pair": "store"},
+    }
+    card, made = analysed(tmp_path, raw, units=20_001, correlation=0.6)
+    columns = made.tables["units"]
+    half = 10_001
+    assert (len(columns["store"]), columns["arm"][:half]) == (2 * half, ["control"] * half)
+    assert columns["store"][:half] == columns["store"][half:]
+    assert "unit" not in columns
+    null = generate_data(
+        parse_spec({**raw, "data": {**raw["data"], "source": "x.csv"}}), Recipe(seed=5, units=20_000, effect=0.0, correlation=0.6)
+    )
+    y = np.asarray(null.tables["units"]["y"], dtype=float)
+    alike = np.corrcoef(y[:10_000], y[10_000:])[0, 1]
+    assert abs(alike - 0.6) < 0.05
+    (row,) = card.comparisons
+    planted = plan["baseline"] * plan["mde"]
+    assert abs(row.estimate.effect - planted) < FIVE_SIGMA * row.estimate.std_error
+    assert card.intake.unpaired in ({}, {"control": 0, "new": 0})
+    with pytest.raises(UsageError, match="0 or more"):
+        generate_data(parse_spec({**raw, "data": {**raw["data"], "source": "x.csv"}}), Recipe(seed=5, correlation=-0.1))
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_aggregates_are_those_of_the_units(tmp_path, long):
+    """Both layouts: a row an arm, and a row an arm and metric; the analysis of them is that of the units."""
+    metrics = [
+        {"key": "bought", "kind": "proportion", "role": "primary"},
+        {"key": "spend", "kind": "mean"},
+        {"key": "visits", "kind": "count"},
+    ]
+    columns = (
+        {"bought": {"successes": "total"}, "spend": {"mean": "average", "variance": "var"}, "visits": {"sum": "total", "sum_squares": "sq"}}
+        if long
+        else {"bought": {"successes": "b"}, "spend": {"mean": "m", "variance": "v"}, "visits": {"sum": "s", "sum_squares": "sq", "n": "n2"}}
+    )
+    base = {
+        "key": "k",
+        "arms": {"control": 0.5, "b": 0.3, "c": 0.2},
+        "metrics": metrics,
+        "plan": {"baseline": 0.2, "mde": 0.2, "sample_size": 5_000},
+    }
+    whole, _ = analysed(tmp_path, {**base, "data": {"unit": "unit"}}, units=5_000)
+    data = {"shape": "aggregates", "columns": columns, **({"metric": "which"} if long else {}), "where": {"run": "A"}}
+    card, made = analysed(tmp_path, {**base, "data": data}, units=5_000)
+    assert (made.shape, made.units) == ("aggregates", 5_000)
+    assert len(made.tables["units"]["arm"]) == (9 if long else 3)
+    assert card.intake.units == whole.intake.units
+    for mine, theirs in zip(card.comparisons, whole.comparisons, strict=True):
+        assert mine.estimate.effect == pytest.approx(theirs.estimate.effect, rel=1e-9)
+        assert mine.estimate.std_error == pytest.approx(theirs.estimate.std_error, rel=1e-9)

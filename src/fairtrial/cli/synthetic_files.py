@@ -30,7 +30,7 @@ def check_format(path: Path, spec: ExperimentSpec) -> None:
     Raises:
         UsageError: Its name ends otherwise than the formats that can.
     """
-    formats, what = (DATABASE_FORMATS, "Logs are") if isinstance(spec.data, LogsData) else (TABLE_FORMATS, "A table of units is")
+    formats, what = (DATABASE_FORMATS, "Logs are") if isinstance(spec.data, LogsData) else (TABLE_FORMATS, "A table is")
     if path.suffix not in formats:
         raise UsageError(
             f"{what} written to a {' or '.join(formats)} file, got {str(path)!r}.", hint=f"Such as {path.with_suffix(formats[0])}."

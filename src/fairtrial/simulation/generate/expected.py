@@ -100,15 +100,13 @@ class Expected:
             raise UsageError(f"The plan calls for {size:,} units, at most {MOST:,} are generated.", hint="Ask for fewer by --units.")
         return size
 
-    def correlation(self, recipe: Recipe) -> float:
-        """Of what is known before assignment with the outcome."""
+    def correlation(self, recipe: Recipe, what: str = "What is known before assignment") -> float:
+        """Of what is known before assignment, or of `what`, with the outcome."""
         planned = self.spec.plan.covariate_correlation
         if recipe.correlation is not None:
             return recipe.correlation
         if planned is None:
-            self.assume(
-                f"What is known before assignment has a correlation of {ASSUMED_CORRELATION:g} with the outcome: the plan does not say."
-            )
+            self.assume(f"{what} has a correlation of {ASSUMED_CORRELATION:g} with the outcome: the plan does not say.")
         return ASSUMED_CORRELATION if planned is None else planned
 
 

@@ -53,6 +53,11 @@ def draw_successes(trials: Ints, rate: float, factor: Floats, rng: np.random.Gen
     return Outcome(before, kept + gained)
 
 
+def draw_rates(rate: float, factor: Floats, rng: np.random.Generator) -> Outcome:
+    """1 with a chance of `rate` in (0, 1) times `factor`, else 0, shape (n,); errors as `draw_successes`."""
+    return draw_successes(np.ones(factor.size, dtype=np.int64), rate, factor, rng)
+
+
 def draw_counts(mean: float, sd: float | None, factor: Floats, rng: np.random.Generator) -> Outcome:
     """Whole numbers of this mean > 0 and standard deviation (Poisson's where None), shape (n,).
 

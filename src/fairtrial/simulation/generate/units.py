@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,8 +22,8 @@ from fairtrial.simulation.generate.laws import (
     draw_beside,
     draw_counts,
     draw_exponential,
+    draw_rates,
     draw_ratio,
-    draw_successes,
     draw_trials,
 )
 from fairtrial.simulation.generate.recipe import LABEL, Recipe
@@ -28,6 +31,8 @@ from fairtrial.spec.data import UnitsData
 from fairtrial.spec.experiment import metric_sources
 from fairtrial.spec.metric import MetricSpec
 
+Law = Callable[[Floats, np.random.Generator], Outcome]
+"""Draws the outcomes of units with these factors; those without the treatment first, whatever the factors."""
 FIRST_SEEN = "first_seen"
 """The column of when a unit came, where the spec has no other use for the name."""
 LEVELS = np.array(["a", "b", "c"])
@@ -35,23 +40,31 @@ BORDERS = (0.0, 0.84)
 """Normal scores between the levels of a stratum or segment: half, three tenths and a fifth of the units."""
 
 
-def unit_table(expected: Expected, recipe: Recipe, data: UnitsData, names: list[str], arms: list[str], effect: float) -> dict[str, Column]:
+def unit_table(expected: Expected, recipe: Recipe, data: UnitsData, names: list[str], arms: list[str], factor: Floats) -> dict[str, Column]:
     """Columns by name, each as long as there are units.
 
     Args:
         expected: The plan.
         recipe: What is asked.
         data: Names of the columns.
-        names: The units.
+        names: The units; of pairs their names, the first half of the rows one of each, the second half the others.
         arms: Their arms.
-        effect: Relative effect on the primary metric of every treatment.
+        factor: What the primary metric is multiplied by, shape (n,).
 
     Raises:
         UsageError: A column has two meanings, or a baseline or effect is impossible.
     """
-    table = _Table(expected, recipe, factor=np.where([arm != expected.spec.control for arm in arms], 1.0 + effect, 1.0))
-    table.put(data.unit or "unit", names)
-    table.put(data.arm, arms)
+    table = _Table(expected, recipe, factor=factor, paired=data.pair is not None)
+    if data.pair is not None:
+        table.put(data.pair, names)
+    if data.unit is not None or data.pair is None:
+        table.put(data.unit or "unit", names if data.pair is None else [f"{name}-{arm}" for name, arm in zip(names, arms, strict=True)])
+    if data.factors:
+        levels = {arm.key: arm.levels for arm in expected.spec.arms}
+        for name, column in data.factors.items():
+            table.put(column, [levels[arm][name] for arm in arms])
+    else:
+        table.put(data.arm, arms)
     table.outcomes()
     table.covariates()
     table.levels(data)
@@ -68,9 +81,9 @@ def unit_table(expected: Expected, recipe: Recipe, data: UnitsData, names: list[
 class _Table:
     """The table while it is made."""
 
-    def __init__(self, expected: Expected, recipe: Recipe, *, factor: Floats) -> None:
+    def __init__(self, expected: Expected, recipe: Recipe, *, factor: Floats, paired: bool = False) -> None:
         self.columns: dict[str, Column] = {}
-        self._expected, self._recipe, self._factor = expected, recipe, factor
+        self._expected, self._recipe, self._factor, self._paired = expected, recipe, factor, paired
         self._primary_first = sorted(expected.spec.metrics, key=lambda metric: metric.role != "primary")
         self._drawn_by: dict[str, MetricSpec] = {}
         self._untreated: dict[str, NDArray[np.generic]] = {}
@@ -135,21 +148,39 @@ class _Table:
 
     def _draw(self, metric: MetricSpec, factor: Floats) -> None:
         sources = {part: str(source) for part, source in metric_sources(metric).items()}
-        rng = self._stream(metric.key)
         mean = self._expected.mean(metric)
         if metric.kind == "ratio":
             self._put_ratio(metric, sources, mean, factor)
             return
         if metric.kind == "proportion":
-            drawn = draw_successes(np.ones(factor.size, dtype=np.int64), mean, factor, rng)
+            law: Law = partial(draw_rates, mean)
         elif metric.kind == "count":
-            drawn = draw_counts(mean, self._expected.planned_sd(metric), factor, rng)
+            law = partial(draw_counts, mean, self._expected.planned_sd(metric))
         elif metric.kind == "mean":
-            drawn = draw_amounts(mean, self._expected.sd(metric, mean), factor, rng)
+            law = partial(draw_amounts, mean, self._expected.sd(metric, mean))
         else:
-            drawn = draw_exponential(mean, metric.q, factor, rng)
+            law = partial(draw_exponential, mean, metric.q)
             self._expected.assume(f"{metric.key} is of an exponential distribution.")
+        drawn = self._in_pairs(metric, law, factor) if self._paired else law(factor, self._stream(metric.key))
         self._keep(metric, sources["outcome"], drawn)
+
+    def _in_pairs(self, metric: MetricSpec, law: Law, factor: Floats) -> Outcome:
+        """Outcomes of pairs: some share of the second ones is, untreated, as the first, which is their correlation.
+
+        Raises:
+            UsageError: The correlation is below 0.
+        """
+        alike = self._expected.correlation(self._recipe, "The other of a pair, untreated,")
+        if alike < 0.0:
+            raise UsageError(f"The two of a pair have a correlation of 0 or more, got {alike:g}.", hint="Give --correlation another value.")
+        half = factor.size // 2
+        one, same = (law(part, self._stream(metric.key)) for part in (factor[:half], factor[half:]))
+        other = law(factor[half:], self._stream(f"{metric.key} of the other"))
+        is_same = self._stream(f"{metric.key} in pairs").random(half) < alike
+        return Outcome(
+            np.concatenate([one.untreated, np.where(is_same, same.untreated, other.untreated)]),
+            np.concatenate([one.observed, np.where(is_same, same.observed, other.observed)]),
+        )
 
     def _put_ratio(self, metric: MetricSpec, sources: dict[str, str], rate: float, factor: Floats) -> None:
         """Numerator and denominator; the first is a share of the second where the ratio is below 1 and stays so."""
